@@ -1,0 +1,70 @@
+"""The fields of an IMS connection, declared once.
+
+They feed the form of the Airflow UI, the allow-list of the parser and the table in the docs. Airflow reads this module
+at every start of every process, so it imports nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+CONN_TYPE = "ims"
+CONN_NAME = "Alibaba Cloud IMS"
+
+REGIONS = ("cn-shanghai", "cn-beijing", "cn-hangzhou", "cn-shenzhen", "ap-southeast-1", "us-west-1")
+"""Regions of the vendor's endpoint table."""
+
+AUTH_TYPES = ("auto", "access_key", "sts")
+NETWORKS = ("public", "vpc")
+DEFAULT_CONNECT_TIMEOUT = 5.0
+DEFAULT_READ_TIMEOUT = 10.0
+MAX_TIMEOUT = 300.0
+
+UI_FIELD_BEHAVIOUR: dict[str, Any] = {
+    "hidden-fields": ["port", "schema", "extra"],
+    "relabeling": {
+        "login": "Access key ID",
+        "password": "Access key secret",
+        "host": "Endpoint",
+    },
+    "placeholders": {
+        "login": "AccessKey ID of a RAM user",
+        "password": "AccessKey secret of the RAM user",
+        "host": "empty: computed from region and network",
+    },
+}
+"""The standard fields: relabelled, or hidden where IMS has no use for them."""
+
+CONN_FIELDS: dict[str, dict[str, Any]] = {
+    "region_id": {
+        "label": "Region",
+        "description": "Region of the jobs and their media. Watermark jobs run in cn-shanghai and cn-beijing only.",
+        "schema": {"type": ["string", "null"], "enum": [None, *REGIONS]},
+    },
+    "network": {
+        "label": "Network",
+        "description": "public (the default), or vpc for workers inside an Alibaba Cloud VPC of the region.",
+        "schema": {"type": ["string", "null"], "enum": [None, *NETWORKS]},
+    },
+    "auth_type": {
+        "label": "Authentication",
+        "description": "auto (the default): sts where a security token is given, else access_key.",
+        "schema": {"type": ["string", "null"], "enum": [None, *AUTH_TYPES]},
+    },
+    "security_token": {
+        "label": "STS security token",
+        "description": "Only with temporary keys of the Security Token Service.",
+        "schema": {"type": ["string", "null"], "format": "password"},
+    },
+    "connect_timeout": {
+        "label": "Connect timeout (seconds)",
+        "description": f"Time for DNS, TCP and TLS. Default {DEFAULT_CONNECT_TIMEOUT:g}.",
+        "schema": {"type": ["number", "null"], "minimum": 0.1, "maximum": MAX_TIMEOUT},
+    },
+    "read_timeout": {
+        "label": "Read timeout (seconds)",
+        "description": f"Time for the answer to a request. Default {DEFAULT_READ_TIMEOUT:g}.",
+        "schema": {"type": ["number", "null"], "minimum": 0.1, "maximum": MAX_TIMEOUT},
+    },
+}
+"""The fields kept in the connection's extra, in the order of the form, in the form of Airflow's ``conn-fields``."""

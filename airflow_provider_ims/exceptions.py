@@ -1,0 +1,94 @@
+"""What can go wrong, one class for each decision a caller can take.
+
+Every class derives from ``AirflowException``: deferrable sensors honour ``soft_fail`` for nothing else. Those that a
+retry cannot mend derive from ``AirflowFailException`` too, so that Airflow ends the task without using up its retries.
+
+A message says what failed, on what, why, and what to do. It never holds a key, token, signature or signed URL.
+"""
+
+from __future__ import annotations
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+
+class ImsError(AirflowException):
+    """Base of all errors of this provider."""
+
+
+class ImsConfigurationError(ImsError, AirflowFailException):
+    """The connection or an argument is wrong. Raised before any call: nothing was sent, nothing is billed."""
+
+
+class ImsTransportError(ImsError):
+    """No answer of the service came back: it could not be reached, or did not answer in time.
+
+    :param message: the text for the person on call
+    :param sent: whether the request may have left this machine before the failure
+    """
+
+    def __init__(self, message: str, *, sent: bool = False) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class ImsApiError(ImsError):
+    """The service answered, and the answer is a refusal or cannot be used.
+
+    :param message: the text for the person on call
+    :param action: API operation, such as ``SubmitCopyrightExtractJob``
+    :param code: the service's error code, None where the answer had none
+    :param request_id: the service's id of the request, for a support ticket
+    :param http_status: HTTP status of the answer; statuses differ between products for the same code, so decide
+        by ``code``
+    :param retry_after: seconds the service asks callers to wait, None where it did not say
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        action: str | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        http_status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.action = action
+        self.code = code
+        self.request_id = request_id
+        self.http_status = http_status
+        self.retry_after = retry_after
+
+
+class ImsThrottledError(ImsApiError):
+    """Too many requests for the account: the call was rejected and may be repeated later."""
+
+
+class ImsServiceError(ImsApiError):
+    """The service failed, or something between it and us answered in its place."""
+
+
+class ImsCredentialsError(ImsApiError):
+    """The key, token, signature or permission was refused."""
+
+
+class ImsRequestError(ImsApiError, AirflowFailException):
+    """The service calls the request invalid. The same request fails again, so Airflow does not retry it."""
+
+
+class ImsSubmitUnknownError(ImsError, AirflowFailException):
+    """A submission was sent and its answer lost, so a job may exist and be billed.
+
+    The service has no idempotency token for watermark jobs and no list to look the job up in. Airflow therefore does
+    not retry the task: a second submission would be a second bill.
+
+    :param message: the text for the person on call
+    :param action: the submit action
+    :param request_id: the service's id of the request, where one came back
+    """
+
+    def __init__(self, message: str, *, action: str | None = None, request_id: str | None = None) -> None:
+        super().__init__(message)
+        self.action = action
+        self.request_id = request_id

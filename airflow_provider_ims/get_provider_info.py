@@ -1,0 +1,40 @@
+"""What Airflow asks every provider for, at every start of every process: metadata, and nothing heavy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_ims.connection_fields import CONN_FIELDS, CONN_NAME, CONN_TYPE, UI_FIELD_BEHAVIOUR
+
+INTEGRATION = "Alibaba Cloud Intelligent Media Services (IMS)"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Describe the provider to Airflow's providers manager."""
+    return {
+        "package-name": "airflow-provider-ims",
+        "name": CONN_NAME,
+        "description": "`Alibaba Cloud Intelligent Media Services (IMS) "
+        "<https://www.alibabacloud.com/help/en/ims/>`__: copyright watermark extraction jobs.",
+        "integrations": [
+            {
+                "integration-name": INTEGRATION,
+                "external-doc-url": "https://www.alibabacloud.com/help/en/ims/",
+                "tags": ["alibaba"],
+            }
+        ],
+        "hooks": [{"integration-name": INTEGRATION, "python-modules": ["airflow_provider_ims.hooks.ims"]}],
+        "operators": [
+            {"integration-name": INTEGRATION, "python-modules": ["airflow_provider_ims.operators.copyright"]}
+        ],
+        "connection-types": [
+            {
+                "connection-type": CONN_TYPE,
+                "hook-class-name": "airflow_provider_ims.hooks.ims.ImsHook",
+                "hook-name": CONN_NAME,
+                "ui-field-behaviour": UI_FIELD_BEHAVIOUR,
+                "conn-fields": CONN_FIELDS,
+            }
+        ],
+        "extra-links": ["airflow_provider_ims.links.ims.ImsJobLink"],
+    }

@@ -1,0 +1,51 @@
+"""What all tests share: a home for Airflow that is not the user's, the emulator, and a connection to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+# Before anything imports Airflow: it writes its configuration into its home.
+_HOME = tempfile.TemporaryDirectory(prefix="airflow-ims-tests-", ignore_cleanup_errors=True)
+for _name in [name for name in os.environ if name.startswith(("AIRFLOW", "ALIBABA"))]:
+    del os.environ[_name]
+os.environ["AIRFLOW_HOME"] = _HOME.name
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_provider_ims.emulator.process import EmulatorProcess
+
+    Connect = Callable[..., None]
+
+pytest_plugins = ["airflow_provider_ims.emulator.pytest_plugin"]
+
+
+@pytest.fixture
+def connect(ims_emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> Connect:
+    """Return a function that makes ``ims_default`` a connection to the emulator, with changes.
+
+    Keyword arguments replace fields of the connection; ``extra`` is merged.
+    """
+
+    def set_connection(*, extra: dict[str, Any] | None = None, **fields: Any) -> None:
+        connection = {**ims_emulator.connection(**(extra or {})), **fields}
+        monkeypatch.setenv("AIRFLOW_CONN_IMS_DEFAULT", json.dumps(connection))
+
+    set_connection()
+    return set_connection
+
+
+@pytest.fixture(scope="session", autouse=True)
+def airflow_home() -> Iterator[None]:
+    """Migrate the home's database once: looking a connection up may ask it."""
+    from airflow.utils.db import initdb
+
+    initdb()
+    yield
+    _HOME.cleanup()

@@ -1,0 +1,103 @@
+"""The metadata that Airflow reads."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+from importlib.metadata import entry_points, version
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from airflow.providers.common.compat.sdk import BaseOperator
+
+import airflow_provider_ims
+from airflow_provider_ims.connection_fields import AUTH_TYPES, CONN_FIELDS, NETWORKS, REGIONS
+from airflow_provider_ims.get_provider_info import get_provider_info
+from airflow_provider_ims.hooks.ims import ImsHook
+
+PACKAGE = Path(airflow_provider_ims.__file__).parent
+INFO = get_provider_info()
+(CONNECTION_TYPE,) = INFO["connection-types"]
+
+
+def schema(name: str) -> dict[str, Any]:
+    text: dict[str, Any] = json.loads(importlib.resources.files("airflow").joinpath(name).read_text())
+    return text
+
+
+def test_entry_point_finds_the_function() -> None:
+    """Airflow finds the provider by its entry point, under the name of the distribution."""
+    (entry,) = [e for e in entry_points(group="apache_airflow_provider") if e.module.startswith("airflow_provider_ims")]
+    assert entry.load()() == INFO
+    assert INFO["package-name"] == "airflow-provider-ims"
+    assert version("airflow-provider-ims") == airflow_provider_ims.__version__
+
+
+def test_metadata_fits_airflows_schema() -> None:
+    """The metadata passes the schema that Airflow checks at run time."""
+    jsonschema.validate(INFO, schema("provider_info.schema.json"))
+
+
+def test_form_fits_the_schema_that_specifies_forms() -> None:
+    """Fields and behaviours of the form are specified in the schema of provider.yaml only."""
+    full = schema("provider.yaml.schema.json")
+    form = full["properties"]["connection-types"]
+    if "conn-fields" not in form["items"]["properties"]:
+        pytest.skip("Airflow before 3.2 has no form from metadata")
+    jsonschema.validate(INFO["connection-types"], {**form, "definitions": full.get("definitions", {})})
+
+
+def test_listed_modules_are_those_on_disk() -> None:
+    """Each hook and operator module is listed, and each listed one exists."""
+    for kind in ("hooks", "operators"):
+        on_disk = {
+            f"airflow_provider_ims.{kind}.{path.stem}"
+            for path in (PACKAGE / kind).glob("*.py")
+            if path.stem not in {"__init__", "base"}
+        }
+        listed = [module for entry in INFO[kind] for module in entry["python-modules"]]
+        assert set(listed) == on_disk
+    names = {entry["integration-name"] for kind in ("hooks", "operators") for entry in INFO[kind]}
+    assert names == {integration["integration-name"] for integration in INFO["integrations"]}
+
+
+def test_links_of_all_operators_are_registered() -> None:
+    """A link that is not registered is lost when a DAG is serialized."""
+    used = set()
+    for entry in INFO["operators"]:
+        for module in map(importlib.import_module, entry["python-modules"]):
+            for item in vars(module).values():
+                if isinstance(item, type) and issubclass(item, BaseOperator) and item.__module__ == module.__name__:
+                    used |= {f"{type(x).__module__}.{type(x).__name__}" for x in item.operator_extra_links}
+    assert used == set(INFO["extra-links"])
+
+
+def test_hook_and_metadata_agree() -> None:
+    """Connection type, names and fields are the same in the hook and in the metadata."""
+    assert CONNECTION_TYPE["connection-type"] == ImsHook.conn_type
+    assert CONNECTION_TYPE["hook-name"] == ImsHook.hook_name
+    assert CONNECTION_TYPE["hook-class-name"] == f"{ImsHook.__module__}.{ImsHook.__qualname__}"
+    behaviour = ImsHook.get_ui_field_behaviour()
+    assert behaviour["hidden_fields"] == CONNECTION_TYPE["ui-field-behaviour"]["hidden-fields"]
+    assert behaviour["relabeling"] == {
+        "login": "Access key ID",
+        "password": "Access key secret",
+        "host": "Endpoint",
+    }
+
+
+def test_secret_fields_are_named_so_that_airflow_masks_them() -> None:
+    """A secret extra is a password field, and has a name that Airflow's masker knows."""
+    from airflow.sdk._shared.secrets_masker import should_hide_value_for_key  # private: the rule has no public name
+
+    secret = {name for name, field in CONN_FIELDS.items() if field["schema"].get("format") == "password"}
+    assert secret == {"security_token"}
+    assert all(should_hide_value_for_key(name) for name in secret)  # type: ignore[no-untyped-call]
+
+
+def test_choices_of_the_form_include_unset() -> None:
+    """A field with choices can be left empty."""
+    for name, choices in (("region_id", REGIONS), ("network", NETWORKS), ("auth_type", AUTH_TYPES)):
+        assert CONN_FIELDS[name]["schema"]["enum"] == [None, *choices]
