@@ -1,0 +1,402 @@
+"""The only room that talks to Alibaba Cloud: signing, one transport, errors.
+
+Nothing here is imported when a DAG file is parsed: aiohttp and the SDK's signer take a third of a second to load.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+from alibabacloud_tea_openapi.utils import Utils
+from darabonba.request import DaraRequest
+from yarl import URL
+
+from airflow_provider_ims import __version__
+from airflow_provider_ims.exceptions import (
+    ImsApiError,
+    ImsConfigurationError,
+    ImsCredentialsError,
+    ImsError,
+    ImsRequestError,
+    ImsServiceError,
+    ImsSubmitUnknownError,
+    ImsThrottledError,
+    ImsTransportError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from alibabacloud_ice20201109.client import Client
+
+    from airflow_provider_ims.connection import ImsSettings
+
+API_VERSION = "2020-11-09"
+SIGNATURE_ALGORITHM = "ACS3-HMAC-SHA256"
+EMPTY_BODY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+HTTP_BAD_REQUEST = 400
+HTTP_SERVER_ERROR = 500
+
+# Codes are compared, never HTTP statuses: the products of Alibaba Cloud send the same code with different ones.
+_THROTTLED = re.compile(r"Throttling(\..*)?")
+_CREDENTIALS = re.compile(
+    r"(InvalidAccessKeyId|InvalidSecurityToken|InvalidTimeStamp|SignatureDoesNotMatch|IncompleteSignature"
+    r"|MissingSecurityToken|MissingAccessKeyId|Forbidden|NoPermission|PermissionDenied|InvalidIdentity)(\..*)?"
+)
+_PERMISSION = re.compile(r"(Forbidden|NoPermission|PermissionDenied)(\.RAM|\.NoPermission)?")
+_SERVICE = re.compile(r"(ServiceUnavailable|InternalError|SignatureNonceUsed)(\..*)?")
+_REQUEST = re.compile(r"(Invalid|Missing|Unsupported)[A-Za-z]*(\..*)?")
+# InternalError comes after an unknown part of the work. SignatureNonceUsed says that the service has seen this request
+# before: something on the way repeated it, and the first copy may have created the job.
+_MAYBE_SUBMITTED = re.compile(r"(InternalError|SignatureNonceUsed)(\..*)?")
+
+_SIGNATURE_TEXT = re.compile(r"(?i)(signature=|authorization:|x-acs-security-token:)\s*[^\s,&]+")
+_MAX_SERVICE_TEXT = 400
+
+
+def _silence_sdk_loggers() -> None:
+    """Remove what prints secrets.
+
+    On import the SDK gives its loggers handlers of their own on stderr and the level DEBUG; with ``DEBUG=sdk`` in the
+    environment they print all headers, the live security token and the signature included.
+    """
+    for name in ("darabonba-core", "alibabacloud-tea", "credentials"):
+        logger = logging.getLogger(name)
+        for handler in logger.handlers[:]:
+            logger.removeHandler(handler)
+        logger.setLevel(logging.WARNING)
+
+
+_silence_sdk_loggers()
+
+
+class ImsClient:
+    """Calls IMS over one HTTP session. Belongs to the event loop it is first used on.
+
+    Nothing is sent twice: the caller decides what is safe to repeat.
+
+    :param settings: where to and as whom
+    """
+
+    def __init__(self, settings: ImsSettings) -> None:
+        self._settings = settings
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the session; a later call opens a new one."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def call(self, action: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Call an action and return the whole response body.
+
+        :param action: API operation
+        :param params: its parameters by the vendor's names; mappings and lists are sent as JSON, None is left out
+        :raises ImsApiError: if the service refused, see its subclasses
+        :raises ImsTransportError: if no answer came back
+        """
+        if self._session is None:
+            self._session = self._new_session()
+        return await self._send(self._session, action, params)
+
+    async def submit(self, action: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Call an action that creates something, over a connection of its own.
+
+        A pooled connection that died unseen would make it unknown whether the service got the request.
+
+        :raises ImsSubmitUnknownError: if the request may have been carried out and the answer is lost
+        :raises ImsApiError: if the service refused, so that nothing was created
+        :raises ImsTransportError: if the request was not sent
+        """
+        async with self._new_session() as session:
+            try:
+                return await self._send(session, action, params)
+            except ImsError as error:
+                if not _maybe_carried_out(error):
+                    raise
+                unknown = submit_unknown(action, params, str(error), getattr(error, "request_id", None))
+        raise unknown
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        settings = self._settings
+        return aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(
+                total=settings.connect_timeout + settings.read_timeout,
+                connect=settings.connect_timeout,
+                sock_read=settings.read_timeout,
+            ),
+            # The environment's proxies, NO_PROXY included, but never for the emulator on this machine.
+            trust_env=not settings.is_loopback,
+            trace_configs=[_sent_flag()],
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def _send(self, session: aiohttp.ClientSession, action: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        url, headers = self._signed(action, _as_text(action, params))
+        wire = SimpleNamespace(sent=False)
+        # Errors are raised below, outside the except block: aiohttp's exceptions carry the request's headers with
+        # the signature and the token, and would travel along as the context of ours.
+        try:
+            async with session.post(url, headers=headers, trace_request_ctx=wire, allow_redirects=False) as response:
+                status, answer_headers, body = response.status, response.headers, await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            failure = self._transport_error(action, params, error, sent=wire.sent)
+        else:
+            return self._decode(action, params, status, answer_headers, body)
+        raise failure
+
+    def _signed(self, action: str, query: dict[str, str]) -> tuple[URL, dict[str, str]]:
+        """Build the request as the official client does (RPC style), and sign it with the official signer."""
+        key = self._settings.credentials
+        request = DaraRequest()
+        request.method = "POST"
+        request.pathname = "/"
+        request.query = query
+        request.headers = {
+            "host": urlsplit(self._settings.endpoint).netloc,
+            "accept": "application/json",
+            "user-agent": f"airflow-provider-ims/{__version__}",
+            "x-acs-action": action,
+            "x-acs-version": API_VERSION,
+            "x-acs-date": Utils.get_timestamp(),
+            "x-acs-signature-nonce": Utils.get_nonce(),
+            "x-acs-content-sha256": EMPTY_BODY_SHA256,
+        }
+        if key.security_token:
+            request.headers["x-acs-accesskey-id"] = key.key_id
+            request.headers["x-acs-security-token"] = key.security_token
+        request.headers["Authorization"] = Utils.get_authorization(
+            request, SIGNATURE_ALGORITHM, EMPTY_BODY_SHA256, key.key_id, key.secret
+        )
+        encoded = "&".join(f"{name}={quote(value, safe='~')}" for name, value in sorted(query.items()))
+        return URL(f"{self._settings.endpoint}/?{encoded}", encoded=True), request.headers
+
+    def _decode(
+        self, action: str, params: Mapping[str, Any], status: int, headers: Mapping[str, str], body: bytes
+    ) -> dict[str, Any]:
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            answer = None
+        if isinstance(answer, dict) and status < HTTP_BAD_REQUEST and not _refused(answer):
+            return answer
+        details = answer if isinstance(answer, dict) else {}
+        code = _string(details, "Code")
+        request_id = _string(details, "RequestId") or headers.get("x-acs-request-id")
+        kind = _error_class(code, status)
+        problem = f"{action} of {_subject(params)} in {self._settings.region} "
+        if code:
+            problem += f"was refused: {code}: {self._harmless(_string(details, 'Message') or 'no message')}"
+        elif isinstance(answer, dict):
+            problem += f"was answered with HTTP {status} and no error code"
+        else:
+            problem += f"was answered with HTTP {status} and {_describe(body)}, which is not the service's JSON object"
+        problem += f" (RequestId {request_id or 'none'}, HTTP {status})."
+        if recommend := _string(details, "Recommend"):
+            problem += f" Diagnosis: {self._harmless(recommend)}."
+        raise kind(
+            f"{problem} {_advice(kind, code, action)}",
+            action=action,
+            code=code,
+            request_id=request_id,
+            http_status=status,
+            retry_after=_retry_after(headers),
+        )
+
+    def _transport_error(
+        self, action: str, params: Mapping[str, Any], error: Exception, *, sent: bool
+    ) -> ImsTransportError:
+        host = urlsplit(self._settings.endpoint).netloc
+        what = f"{action} of {_subject(params)}"
+        why = self._harmless(_cause(error))
+        if sent:
+            return ImsTransportError(
+                f"{what} was sent to {host} and no answer came back: {why}. Look at the network, or raise the "
+                f"connection's read_timeout.",
+                sent=True,
+            )
+        return ImsTransportError(
+            f"{what} was not sent: {host} could not be reached: {why}. Look at the network, the proxy and the "
+            f"connection's region, network and endpoint."
+        )
+
+    def _harmless(self, text: str) -> str:
+        """Return text of the service without what is secret: refusals of a signature repeat the signed request."""
+        key = self._settings.credentials
+        for secret in (key.secret, key.security_token):
+            if secret:
+                text = text.replace(secret, "***").replace(quote(secret, safe="~"), "***")
+        text = _SIGNATURE_TEXT.sub(r"\1***", text)
+        text = " ".join(text.split())
+        return text if len(text) <= _MAX_SERVICE_TEXT else f"{text[:_MAX_SERVICE_TEXT]}..."
+
+
+def submit_unknown(action: str, params: Mapping[str, Any], why: str, request_id: str | None) -> ImsSubmitUnknownError:
+    """Return the error for a submission of which nobody knows whether it created a job."""
+    return ImsSubmitUnknownError(
+        f"It is unknown whether {action} of {_subject(params)} created a job. {why} "
+        f"IMS has no list of these jobs, so ask Alibaba Cloud support about this time"
+        f"{f' and RequestId {request_id}' if request_id else ''}, or accept a possible second bill: clearing the task "
+        f"submits again.",
+        action=action,
+        request_id=request_id,
+    )
+
+
+def _sent_flag() -> aiohttp.TraceConfig:
+    """Note on the request's context when its headers went out; until then nothing can have been carried out."""
+
+    async def mark(_session: object, context: SimpleNamespace, _params: object) -> None:
+        context.trace_request_ctx.sent = True
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_headers_sent.append(mark)
+    return trace
+
+
+def _as_text(action: str, params: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters as the RPC style sends them: text, with objects and lists as JSON."""
+    texts = {}
+    for name, value in params.items():
+        match value:
+            case None:
+                continue
+            case str():
+                text = value
+            case _:
+                try:
+                    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+                except (TypeError, ValueError, RecursionError) as error:
+                    raise ImsConfigurationError(
+                        f"Parameter {name} of {action} cannot be sent as JSON: {error}. Use plain values."
+                    ) from None
+        texts[name] = text
+    return texts
+
+
+def _subject(params: Mapping[str, Any]) -> str:
+    """Name what a call is about, for messages."""
+    if "JobId" in params:
+        return f"job {params['JobId']}"
+    return str(params["Input"]) if "Input" in params else "nothing in particular"
+
+
+def _refused(answer: Mapping[str, Any]) -> bool:
+    """Whether a 200 is a refusal in disguise: some families answer ``Success: false`` with a code."""
+    return bool(_string(answer, "Code")) and str(answer.get("Success", "")).lower() == "false"
+
+
+def _string(answer: Mapping[str, Any], name: str) -> str | None:
+    value = answer.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _error_class(code: str | None, status: int) -> type[ImsApiError]:
+    for pattern, kind in (
+        (_THROTTLED, ImsThrottledError),
+        (_CREDENTIALS, ImsCredentialsError),
+        (_SERVICE, ImsServiceError),
+        (_REQUEST, ImsRequestError),
+    ):
+        if code and pattern.fullmatch(code):
+            return kind
+    if status >= HTTP_SERVER_ERROR or (status < HTTP_BAD_REQUEST and not code):
+        return ImsServiceError
+    return ImsApiError
+
+
+def _maybe_carried_out(error: ImsError) -> bool:
+    """Whether a call that ended in an error may have been carried out by the service."""
+    match error:
+        case ImsTransportError():
+            return error.sent
+        case ImsServiceError(code=None):
+            return True
+        case ImsApiError(code=str(code)):
+            return bool(_MAYBE_SUBMITTED.fullmatch(code))
+        case _:
+            return False
+
+
+def _advice(kind: type[ImsApiError], code: str | None, action: str) -> str:
+    if kind is ImsThrottledError:
+        return "The account calls too often: let fewer tasks run at once (an Airflow pool), or ask for a higher quota."
+    if kind is ImsCredentialsError:
+        if code and _PERMISSION.fullmatch(code):
+            return f"Grant the RAM action ice:{action} on the resource * to the identity of the connection."
+        if code and code.startswith("InvalidTimeStamp"):
+            return "Set the clock of this machine: it is more than 15 minutes off."
+        return "Check the keys and the security token of the connection, and that IMS is activated for the account."
+    if kind is ImsRequestError:
+        return "Correct the arguments; the same request will be refused again."
+    return "Try again later; if it stays, look at the service's status page and open a ticket with the RequestId."
+
+
+def _describe(body: bytes) -> str:
+    """Describe an unreadable body without repeating it: it may come from a proxy and mirror the request."""
+    if not body.strip():
+        return "an empty body"
+    return "an HTML page" if b"<html" in body[:1000].lower() else f"a body of {len(body):,} bytes"
+
+
+def _cause(error: Exception) -> str:
+    """Say in a few words what happened on the wire, without the addresses and headers some exceptions print."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"its certificate was refused ({error.certificate_error})"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name could not be resolved"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        via = "the proxy: " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+        return f"{via}{error.os_error.strerror or type(error.os_error).__name__}"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy answered HTTP {error.status}"
+    if isinstance(error, TimeoutError):
+        return "it did not answer in time"
+    return f"the connection broke ({type(error).__name__})"
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the pause that a throttling answer asks for, in seconds; the header has milliseconds."""
+    value = headers.get("x-acs-retry-after", "")
+    return int(value) / 1000 if value.isascii() and value.isdigit() and int(value) > 0 else None
+
+
+def typed_client(settings: ImsSettings) -> Client:
+    """Return the official typed client, with endpoint and credentials of the connection."""
+    from alibabacloud_ice20201109.client import Client  # noqa: PLC0415 - 1,300 modules, only for who asks for it
+    from alibabacloud_tea_openapi.utils_models import Config  # noqa: PLC0415
+
+    endpoint = urlsplit(settings.endpoint)
+    key = settings.credentials
+    client = Client(
+        Config(
+            access_key_id=key.key_id,
+            access_key_secret=key.secret,
+            security_token=key.security_token,
+            region_id=settings.region,
+            endpoint=endpoint.netloc,
+            protocol=endpoint.scheme,
+            connect_timeout=int(settings.connect_timeout * 1000),
+            read_timeout=int(settings.read_timeout * 1000),
+            user_agent=f"airflow-provider-ims/{__version__}",
+        )
+    )
+    _silence_sdk_loggers()  # its credentials library is loaded by now and has brought its own
+    return client

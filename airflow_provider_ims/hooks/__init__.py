@@ -1,0 +1,1 @@
+"""Hooks: settings and client, for operators and for tasks of your own."""

@@ -1,0 +1,284 @@
+"""The IMS hook: a connection's settings and a client, for operators and for tasks of your own."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+
+from airflow_provider_ims.connection import ImsSettings, parse_connection
+from airflow_provider_ims.connection_fields import CONN_FIELDS, CONN_NAME, CONN_TYPE, UI_FIELD_BEHAVIOUR
+from airflow_provider_ims.exceptions import (
+    ImsConfigurationError,
+    ImsCredentialsError,
+    ImsError,
+    ImsRequestError,
+    ImsTransportError,
+)
+from airflow_provider_ims.jobs import (
+    COPYRIGHT_EXTRACT,
+    JobSnapshot,
+    JobType,
+    Submission,
+    check_region,
+    find_job_type,
+    request_id,
+    snapshot,
+    submission,
+)
+from airflow_provider_ims.parameters import Media, copyright_extract_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from alibabacloud_ice20201109.client import Client as TypedClient
+
+    from airflow_provider_ims.client import ImsClient
+
+T = TypeVar("T")
+
+
+class ImsHook(BaseHook):
+    """Calls Alibaba Cloud Intelligent Media Services with the identity of an Airflow connection.
+
+    Nothing happens before the first call: the connection is read then, once for each hook.
+
+    :param ims_conn_id: id of a connection of type ``ims`` or ``alibaba_cloud``
+    :param region: region of the jobs; None takes the connection's
+    """
+
+    conn_name_attr = "ims_conn_id"
+    default_conn_name = "ims_default"
+    conn_type = CONN_TYPE
+    hook_name = CONN_NAME
+
+    def __init__(self, ims_conn_id: str = default_conn_name, region: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ims_conn_id = ims_conn_id
+        self.region = region
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, ImsClient] = WeakKeyDictionary()
+
+    # ---- settings
+
+    @cached_property
+    def settings(self) -> ImsSettings:
+        """The connection, validated.
+
+        :raises ImsConfigurationError: if the connection does not exist or is not right
+        """
+        try:
+            connection = self.get_connection(self.ims_conn_id)
+        except AirflowNotFoundException:
+            raise ImsConfigurationError(
+                f"There is no connection {self.ims_conn_id!r}. Add one of type {CONN_NAME!r} under Admin > "
+                f"Connections, or pass ims_conn_id."
+            ) from None
+        return parse_connection(connection, self.region)
+
+    def get_conn(self) -> TypedClient:
+        """Return the official typed SDK client, with endpoint, credentials and time-outs of the connection.
+
+        Known limitation: its asynchronous methods build a TLS context for each call, and its loading takes seconds.
+        """
+        settings = self.settings
+        from airflow_provider_ims.client import typed_client  # noqa: PLC0415 - loads the SDK
+
+        return typed_client(settings)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask the service for one line of a list: the cheapest read that needs a valid identity.
+
+        :return: whether it worked, and a short text for the UI
+        """
+        try:
+            settings = self.settings
+            self.call("QueryCopyrightJobList", {"PageSize": 1})
+        except ImsError as error:
+            return False, _test_failure(error)
+        return True, f"Connected to {settings.endpoint} (region {settings.region})"
+
+    # ---- any action
+
+    async def acall(self, action: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Asynchronous twin of :meth:`call`."""
+        client = await self._client()
+        return await client.call(action, params or {})
+
+    def call(self, action: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Call any action of the API (ICE 2020-11-09) and return the whole response body.
+
+        For reads, and for what may be repeated: use :meth:`submit` to create a job.
+
+        :param action: API operation, such as ``QueryCopyrightExtractJob``
+        :param params: its parameters by the vendor's names; mappings and lists are sent as JSON, None is left out
+        :raises ImsApiError: if the service refused; the subclass says why
+        :raises ImsTransportError: if no answer came back
+        """
+        return self._blocking(self.acall, action, params)
+
+    # ---- jobs
+
+    async def asubmit(self, job_type: str | JobType, params: Mapping[str, Any]) -> Submission:
+        """Asynchronous twin of :meth:`submit`."""
+        job = find_job_type(job_type)
+        client = await self._client()
+        check_region(job, self.settings.region)
+        response = await client.submit(job.submit_action, params)
+        accepted = submission(job, response)
+        if accepted is not None:
+            return accepted
+        from airflow_provider_ims.client import submit_unknown  # noqa: PLC0415 - loaded by now
+
+        why = f"The service answered without a JobId (Message {response.get('Message')!r})."
+        raise submit_unknown(job.submit_action, params, why, request_id(response))
+
+    def submit(self, job_type: str | JobType, params: Mapping[str, Any]) -> Submission:
+        """Submit a job, once: nothing is ever sent again.
+
+        :param job_type: the job family, such as ``CopyrightExtractJob``
+        :param params: parameters of its submit action by the vendor's names
+        :raises ImsConfigurationError: if the region does not offer the family
+        :raises ImsApiError: if the service refused, so that no job exists
+        :raises ImsTransportError: if the service could not be reached, so that no job exists
+        :raises ImsSubmitUnknownError: if the answer is lost, so that a job may exist
+        """
+        return self._blocking(self.asubmit, job_type, params)
+
+    async def aquery(self, job_type: str | JobType, job_id: str) -> JobSnapshot:
+        """Asynchronous twin of :meth:`query`."""
+        job = find_job_type(job_type)
+        if not str(job_id or "").strip():
+            raise ImsConfigurationError(f"job_id is {job_id!r}. Give the JobId of a {job.name}.")
+        return snapshot(job, job_id, await self.acall(job.query_action, {"JobId": job_id}))
+
+    def query(self, job_type: str | JobType, job_id: str) -> JobSnapshot:
+        """Ask once what has become of a job.
+
+        :param job_type: the job family, such as ``CopyrightExtractJob``
+        :param job_id: the job's id
+        :raises ImsApiError: if the service refused
+        :raises ImsTransportError: if no answer came back
+        """
+        return self._blocking(self.aquery, job_type, job_id)
+
+    def submit_copyright_extract_job(
+        self,
+        input_media: Media,
+        algo_type: str | None = None,
+        user_data: str | Mapping[str, Any] | None = None,
+        job_params: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Submit a job that reads the invisible copyright watermark of a video, and return its JobId.
+
+        Source: https://help.aliyun.com/en/ims/developer-reference/api-ice-2020-11-09-submitcopyrightextractjob
+
+        :param input_media: ``oss://bucket/object``, ``https://bucket.oss-<region>.aliyuncs.com/object``, a media asset
+            id, or ``{"Type": "OSS" | "Media", "Media": ...}``, in the region of the call
+        :param algo_type: ``v1`` (long videos, the service's default) or ``v2`` (short ones); must be the one that the
+            watermark was embedded with
+        :param user_data: text, or a mapping sent as JSON, of at most 1,024 bytes
+        :param job_params: further keys of the action's ``Params``
+        :raises ImsConfigurationError: if an argument cannot be right; nothing was sent
+        """
+        return self.submit(
+            COPYRIGHT_EXTRACT,
+            copyright_extract_parameters(
+                region=self.settings.region,
+                input_media=input_media,
+                algo_type=algo_type,
+                user_data=user_data,
+                job_params=job_params,
+            ),
+        ).job_id
+
+    def query_copyright_extract_job(self, job_id: str) -> JobSnapshot:
+        """Ask once for the watermark of a copyright extraction job.
+
+        The service reports no state: an answer without text means running, nothing found or failed.
+
+        Source: https://help.aliyun.com/en/ims/developer-reference/api-ice-2020-11-09-querycopyrightextractjob
+
+        :param job_id: the job's id
+        """
+        return self.query(COPYRIGHT_EXTRACT, job_id)
+
+    # ---- transport
+
+    async def aclose(self) -> None:
+        """Close the session that this event loop's calls have used."""
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+
+    async def _client(self) -> ImsClient:
+        """Return this loop's client; loading the SDK and reading the connection happen in a thread."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._clients:
+            self._clients[loop] = await asyncio.to_thread(self._new_client)
+        return self._clients[loop]
+
+    def _new_client(self) -> ImsClient:
+        settings = self.settings
+        from airflow_provider_ims.client import ImsClient  # noqa: PLC0415 - loads aiohttp and the SDK
+
+        return ImsClient(settings)
+
+    def _blocking(self, method: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """Run an asynchronous method to its end, on a loop of its own in a thread of its own.
+
+        ``asyncio.run`` would fail where Airflow calls ``on_kill``: in a signal handler, above a loop that
+        may be running.
+        """
+        from anyio.from_thread import start_blocking_portal  # noqa: PLC0415 - not for every parse of a DAG file
+
+        async def call_and_close() -> T:
+            try:
+                return await method(*args)
+            finally:
+                await self.aclose()
+
+        # Read on the caller's thread: Airflow keeps a connection under test in the caller's context.
+        _ = self.settings
+        with start_blocking_portal(name="ims-hook") as portal:
+            return portal.call(call_and_close)
+
+    # ---- forms of Airflow before 3.2, which ignores the metadata
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the extra fields of the connection form, for Airflow before 3.2."""
+        from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget  # noqa: PLC0415
+        from wtforms import PasswordField, StringField  # noqa: PLC0415
+
+        widgets = {}
+        for name, definition in CONN_FIELDS.items():
+            secret = definition["schema"].get("format") == "password"
+            field, widget = (PasswordField, BS3PasswordFieldWidget) if secret else (StringField, BS3TextFieldWidget)
+            widgets[name] = field(definition["label"], description=definition["description"], widget=widget())
+        return widgets
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return the behaviour of the standard fields, for Airflow before 3.2."""
+        return {name.replace("-", "_"): value for name, value in UI_FIELD_BEHAVIOUR.items()}
+
+
+def _test_failure(error: ImsError) -> str:
+    """Say in one line why the connection test failed."""
+    match error:
+        case ImsCredentialsError(code=str(code)) if code.startswith("InvalidAccessKeyId"):
+            text = f"Wrong access key ID: the service does not know it ({code})."
+        case ImsCredentialsError(code=str(code)) if code.startswith(("SignatureDoesNotMatch", "IncompleteSignature")):
+            text = f"Wrong access key secret: the signature was refused ({code})."
+        case ImsCredentialsError(code=str(code)) if code.startswith(("Forbidden", "NoPermission", "PermissionDenied")):
+            text = f"The keys are right and lack permission ({code}). Grant ice:QueryCopyrightJobList to their owner."
+        case ImsRequestError(code=str(code)) if code.startswith(("Unsupported", "InvalidAction", "InvalidApi")):
+            text = f"Wrong region: it does not offer watermark jobs ({code}). Use cn-shanghai or cn-beijing."
+        case ImsTransportError():
+            text = f"Unreachable: {error}"
+        case _:
+            text = str(error)
+    return text

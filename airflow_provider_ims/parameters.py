@@ -1,0 +1,201 @@
+"""From an operator's arguments to the parameters of an IMS action, or a clear error before anything is billed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from airflow_provider_ims.exceptions import ImsConfigurationError
+
+MAX_USER_DATA_BYTES = 1024
+COPYRIGHT_ALGO_TYPES = ("v1", "v2")
+
+Media = str | Mapping[str, Any]
+"""An ``oss://`` or ``https://`` URL, a media asset id, or ``{"Type": "OSS" | "Media", "Media": ...}``."""
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_OSS_HOST = re.compile(r"(?P<bucket>[^.]+)\.oss-(?P<region>[a-z0-9-]+)\.aliyuncs\.com")
+# No dot and no slash: a file name or path taken for an id would become a job that is billed and finds nothing.
+_MEDIA_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+_FORMS = (
+    "Use oss://bucket/object, https://bucket.oss-<region>.aliyuncs.com/object or a media asset id "
+    "(letters, digits, - and _)."
+)
+
+
+def copyright_extract_parameters(
+    *,
+    region: str,
+    input_media: Media,
+    algo_type: str | None = None,
+    user_data: str | Mapping[str, Any] | None = None,
+    job_params: Mapping[str, Any] | None = None,
+) -> dict[str, str]:
+    """Return the parameters of ``SubmitCopyrightExtractJob``.
+
+    :param region: region of the call, in which the media must be
+    :param input_media: the video, see :data:`Media`
+    :param algo_type: ``v1`` (long videos) or ``v2`` (short ones), as the watermark was embedded; None leaves it to
+        the service, which takes ``v1``
+    :param user_data: text, or a mapping sent as JSON, of at most 1,024 bytes
+    :param job_params: further keys of ``Params``
+    :raises ImsConfigurationError: if an argument cannot be right
+    """
+    parameters = {"Input": _json(media_object(input_media, region=region, name="input_media"), "input_media")}
+    if params := _copyright_params(algo_type, job_params):
+        parameters["Params"] = _json(params, "job_params")
+    if user_data is not None:
+        parameters["UserData"] = _user_data(user_data)
+    return parameters
+
+
+def media_object(media: Media, *, region: str, name: str) -> dict[str, str]:
+    """Return the ``{"Type", "Media"}`` object of a medium; the type of a string is inferred.
+
+    :param media: see :data:`Media`
+    :param region: region of the call
+    :param name: the argument's name, for messages
+    :raises ImsConfigurationError: if it is neither an object in OSS of the region nor a possible media asset id
+    """
+    if isinstance(media, Mapping):
+        return _typed_media(media, region, name)
+    _check_text(media, name)
+    if "/" in media or ":" in media:
+        _check_oss_url(media, region, name)
+        return {"Type": "OSS", "Media": media}
+    _check_media_id(media, name)
+    return {"Type": "Media", "Media": media}
+
+
+def _typed_media(media: Mapping[str, Any], region: str, name: str) -> dict[str, str]:
+    if media.keys() != {"Type", "Media"}:
+        raise ImsConfigurationError(f"{name} has the keys {sorted(map(str, media))}. Give exactly 'Type' and 'Media'.")
+    value = media["Media"]
+    _check_text(value, f"Media of {name}")
+    match media["Type"]:
+        case "OSS":
+            _check_oss_url(value, region, name)
+        case "Media":
+            _check_media_id(value, name)
+        case other:
+            raise ImsConfigurationError(f"Type of {name} is {other!r}. Use 'OSS' or 'Media'.")
+    return {"Type": media["Type"], "Media": value}
+
+
+def _check_text(value: object, name: str) -> None:
+    if not isinstance(value, str):
+        raise ImsConfigurationError(f"{name} is a {type(value).__name__}. {_FORMS}")
+    if not value.strip():
+        raise ImsConfigurationError(f"{name} is empty. {_FORMS}")
+    if not value.isprintable() or value != value.strip():
+        raise ImsConfigurationError(
+            f"{name} has control characters or spaces at its ends: {value[:200]!a}. Remove them. {_FORMS}"
+        )
+
+
+def _check_media_id(media: str, name: str) -> None:
+    if not _MEDIA_ID.fullmatch(media):
+        raise ImsConfigurationError(f"{name} {media[:200]!r} is neither a URL nor a media asset id. {_FORMS}")
+
+
+def _check_oss_url(media: str, region: str, name: str) -> None:
+    scheme, separator, rest = media.partition("://")
+    if not separator or scheme not in {"oss", "http", "https"}:
+        # Only the scheme is repeated: what follows may be a signed URL.
+        raise ImsConfigurationError(f"{name} starts with {media[:8]!r}, which is not a URL that IMS reads. {_FORMS}")
+    if scheme == "oss":
+        bucket, _, key = rest.partition("/")
+    else:
+        bucket, key = _https_bucket_and_key(media, region, name)
+    if not _BUCKET.fullmatch(bucket):
+        raise ImsConfigurationError(
+            f"{name} has {bucket[:80]!r} where the bucket belongs. Bucket names have 3 to 63 lower-case letters, "
+            f"digits and hyphens, and no host. {_FORMS}"
+        )
+    if not key or key.endswith("/"):
+        raise ImsConfigurationError(
+            f"{name} names no object in the bucket {bucket!r}. IMS reads one video file, not a folder. {_FORMS}"
+        )
+
+
+def _https_bucket_and_key(media: str, region: str, name: str) -> tuple[str, str]:
+    try:
+        url = urlsplit(media)
+        plain = _is_plain(url, media)
+    except ValueError:
+        plain = False
+    if not plain:
+        raise ImsConfigurationError(
+            f"{name} is a URL with credentials, a port, a query, a fragment or spaces. IMS takes no signed URLs: it "
+            f"reads the object with its own role. {_FORMS}"
+        )
+    host = url.hostname or ""
+    match = _OSS_HOST.fullmatch(host)
+    if match is None:
+        raise ImsConfigurationError(f"{name} is on {host!r}, which is not a bucket of OSS. {_FORMS}")
+    if match["region"].endswith("-internal"):
+        raise ImsConfigurationError(
+            f"{name} is on the internal host {host!r}. Use the public name of the bucket, or oss://. {_FORMS}"
+        )
+    if match["region"] != region:
+        raise ImsConfigurationError(
+            f"{name} is in {match['region']} and the job would run in {region}. Both must be in the same region: "
+            f"set region={match['region']!r}, or use a copy of the video in {region}."
+        )
+    return match["bucket"], url.path.removeprefix("/")
+
+
+def _is_plain(url: SplitResult, media: str) -> bool:
+    extras = (url.username, url.password, url.port)
+    return all(part is None for part in extras) and not {"?", "#", " "} & set(media)
+
+
+def _copyright_params(algo_type: str | None, job_params: Mapping[str, Any] | None) -> dict[str, Any]:
+    if job_params is not None and not isinstance(job_params, Mapping):
+        raise ImsConfigurationError(f"job_params is a {type(job_params).__name__}. Give a dict, or leave it out.")
+    params = dict(job_params or {})
+    if algo_type is not None:
+        if params.get("algoType", algo_type) != algo_type:
+            raise ImsConfigurationError(
+                f"algo_type is {algo_type!r} and job_params['algoType'] is {params['algoType']!r}. Give one of them."
+            )
+        params["algoType"] = algo_type
+    if "algoType" in params and params["algoType"] not in COPYRIGHT_ALGO_TYPES:
+        raise ImsConfigurationError(
+            f"algo_type is {params['algoType']!r}. Use 'v1' (long videos) or 'v2' (short ones), the one that the "
+            f"watermark was embedded with."
+        )
+    return params
+
+
+def _user_data(user_data: str | Mapping[str, Any]) -> str:
+    if isinstance(user_data, Mapping):
+        user_data = _json(user_data, "user_data")
+    if not isinstance(user_data, str):
+        raise ImsConfigurationError(f"user_data is a {type(user_data).__name__}. Give text, or a dict to send as JSON.")
+    size = len(_utf8(user_data, "user_data"))
+    if size > MAX_USER_DATA_BYTES:
+        raise ImsConfigurationError(
+            f"user_data has {size:,} bytes in UTF-8. IMS takes at most {MAX_USER_DATA_BYTES:,}: shorten it."
+        )
+    return user_data
+
+
+def _json(value: Mapping[str, Any], name: str) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ImsConfigurationError(f"{name} cannot be sent as JSON: {error}. Use plain values.") from None
+    _utf8(text, name)
+    return text
+
+
+def _utf8(text: str, name: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise ImsConfigurationError(f"{name} has characters that UTF-8 cannot write. Remove them.") from None

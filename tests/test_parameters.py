@@ -1,0 +1,56 @@
+"""From arguments to the parameters of an action."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_ims.parameters import Media, copyright_extract_parameters
+
+REGION = "cn-shanghai"
+HTTPS = "https://rights-evidence.oss-cn-shanghai.aliyuncs.com/suspects/clip%201.mp4"
+
+
+@pytest.mark.parametrize(
+    ("media", "kind"),
+    [
+        ("oss://rights-evidence/suspects/clip-1.mp4", "OSS"),
+        ("oss://rights-evidence/Verdächtig 1?#.mp4", "OSS"),
+        (HTTPS, "OSS"),
+        (HTTPS.replace("https", "http"), "OSS"),
+        ("e0a3b1f0bd3f71efb1a5c6e6d5496301", "Media"),
+        ("icepublic-e0a3_b1", "Media"),
+    ],
+)
+def test_type_of_the_media_is_inferred(media: str, kind: str) -> None:
+    """A URL is an OSS object, else it is a media asset; both are sent as they were given."""
+    expected = {"Type": kind, "Media": media}
+    for form in (media, expected):
+        parameters = copyright_extract_parameters(region=REGION, input_media=form)
+        assert set(parameters) == {"Input"}
+        assert json.loads(parameters["Input"]) == expected
+
+
+def test_all_arguments_arrive() -> None:
+    """algo_type and job_params make up Params; user_data is text or JSON."""
+    media: Media = "oss://rights-evidence/clip.mp4"
+    parameters = copyright_extract_parameters(
+        region=REGION, input_media=media, algo_type="v2", user_data={"run": "夜"}, job_params={"x": [1, None]}
+    )
+    assert json.loads(parameters["Params"]) == {"x": [1, None], "algoType": "v2"}
+    assert parameters["UserData"] == '{"run":"夜"}'
+
+
+def test_same_algo_type_twice_is_no_contradiction() -> None:
+    """The algorithm may stand in both places if it is the same."""
+    parameters = copyright_extract_parameters(
+        region=REGION, input_media="abc", algo_type="v1", job_params={"algoType": "v1"}
+    )
+    assert json.loads(parameters["Params"]) == {"algoType": "v1"}
+
+
+def test_user_data_may_have_1024_bytes() -> None:
+    """The limit counts bytes of UTF-8 and includes its last one."""
+    text = "夜" * 341 + "x"
+    assert copyright_extract_parameters(region=REGION, input_media="abc", user_data=text)["UserData"] == text
