@@ -1,0 +1,53 @@
+# make demo   the main job in a real Airflow, against the local emulator
+# make test   the tests
+# make help   all of it
+#
+# Each target sets up what it needs: a virtual environment in .venv, made anew when pyproject.toml changes.
+# PYTHON names the interpreter to make it with.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo ui test lint build clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+$(VENV)/.ready: pyproject.toml
+	@echo "Creating the virtual environment $(VENV) and installing the provider, Airflow and the test tools (a minute or two) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is too old: Python 3.11 or newer is needed. Name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable . --group dev
+	@touch $@
+
+demo: $(VENV)/.ready ## run the example DAG in a real Airflow against the emulator
+	@$(BIN)/python -m dev.demo
+
+ui: $(VENV)/.ready ## start emulator and Airflow UI, print URL and login; Ctrl-C stops both
+	@$(BIN)/python -m dev.ui
+
+test: $(VENV)/.ready ## run the tests
+	@echo "Running the tests ..."
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.ready ## ruff (with Airflow's rules), format check, mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff check --select AIR --preview .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(VENV)/.ready ## measure import cost and cold submit, beside other providers
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group bench
+	@$(BIN)/python benchmarks/import_cost.py
+	@$(BIN)/python benchmarks/cold_submit.py
+
+build: $(VENV)/.ready ## build wheel and sdist into dist/
+	@$(BIN)/uv build --quiet --python $(BIN)/python --out-dir dist
+	@ls dist
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Links: buttons in the task view of the Airflow UI."""

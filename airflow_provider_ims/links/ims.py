@@ -1,0 +1,43 @@
+"""The button that opens a job's query in Alibaba Cloud's OpenAPI Explorer."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
+
+EXPLORER = "https://api.aliyun.com/api/ICE/2020-11-09"
+
+
+class ImsJobLink(BaseOperatorLink):
+    """Opens the query of the task's job, filled in, in OpenAPI Explorer.
+
+    No page of the IMS console shows a single watermark job. What the link needs is stored in the XCom ``ims_job_link``.
+    """
+
+    name = "IMS job"
+    key = "ims_job_link"
+
+    @classmethod
+    def persist(cls, context: Context, *, region: str, query_action: str, job_id: str) -> None:
+        """Store what the link of this task needs.
+
+        :param context: the task's context
+        :param region: region of the job
+        :param query_action: API operation that asks for the job
+        :param job_id: the job's id
+        """
+        context["ti"].xcom_push(key=cls.key, value={"region": region, "query_action": query_action, "job_id": job_id})
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's signature
+        """Return the URL, or an empty string while there is no job."""
+        job: dict[str, Any] | None = XCom.get_value(ti_key=ti_key, key=self.key)
+        if not job:
+            return ""
+        params = quote(json.dumps({"JobId": job["job_id"]}, separators=(",", ":")), safe="")
+        return f"{EXPLORER}/{job['query_action']}?RegionId={job['region']}&params={params}"

@@ -1,0 +1,1 @@
+"""Operators: one class for each kind of job."""

@@ -1,0 +1,91 @@
+"""`make demo`: the example DAG in a real Airflow, the emulator in place of an account."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from airflow_provider_ims.emulator.process import EmulatorProcess
+from dev.sandbox import EXAMPLE_DAGS, AirflowSandbox
+
+EXAMPLE = EXAMPLE_DAGS / "example_ims_copyright_extract.py"
+SUSPECTS = {
+    "oss://rights-evidence/suspects/clip-1.mp4": (240, "(c) Example Studio, licence 1001"),
+    "oss://rights-evidence/suspects/clip-2.mp4": (1260, "(c) Example Studio, licence 1002"),
+    "oss://rights-evidence/suspects/clip-3.mp4": (5400, "版权水印测试"),
+}
+"""The videos of the example DAG: duration in seconds, and the watermark that is in them."""
+
+QUERY = """
+import sys
+from airflow_provider_ims.hooks.ims import ImsHook
+hook = ImsHook()
+for job_id in sys.argv[1:]:
+    print(hook.query_copyright_extract_job(job_id).result)
+"""
+
+
+class Interrupted(Exception):  # noqa: N818 - no error: somebody asked us to stop
+    """SIGTERM came: leave through the context managers, so that all that was started is stopped."""
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    print(text, flush=True)
+
+
+def demo() -> int:
+    """Run the demo and return the exit status."""
+    started = time.monotonic()
+    say("Starting the IMS emulator ...")
+    with (
+        EmulatorProcess() as emulator,
+        AirflowSandbox({"AIRFLOW_CONN_IMS_DEFAULT": emulator.connection_json()}) as airflow,
+    ):
+        for media, (duration, watermark) in SUSPECTS.items():
+            emulator.put_media(media, duration=duration, watermark=watermark)
+        say(f"  it answers at {emulator.endpoint} and knows {len(SUSPECTS)} videos with a watermark")
+        say("Creating a throw-away Airflow (AIRFLOW_HOME and SQLite database in a temporary directory) ...")
+        airflow.migrate()
+        say(f"Running the DAG {EXAMPLE.name} ...")
+        run = airflow.run_dag(airflow.add_dag(EXAMPLE))
+        if run.state != "success":
+            say(run.output)
+            say(f"The DAG run ended in state {run.state}; its log is above.")
+            return 1
+        (jobs,) = run.xcom("pair_with_jobs")
+        say(f"  run {run.run_id}: {run.state}; the downstream task got {len(jobs)} JobIds")
+        emulator.advance(3600)
+        say("An hour later (the emulator's clock was advanced), one query for each job:")
+        found = airflow.python("-c", QUERY, *jobs.values()).stdout.splitlines()[-len(jobs) :]
+        say("")
+        for (media, job_id), watermark in zip(jobs.items(), found, strict=True):
+            say(f"  JobId {job_id}  watermark {watermark}  ({media})")
+        bill = emulator.bill()
+        say("")
+        say(f"Bill: {len(bill['lines'])} jobs, {bill['minutes']} minutes, {bill['currency']} {bill['price']}")
+        if (
+            set(jobs) != set(SUSPECTS)
+            or found != [SUSPECTS[media][1] for media in jobs]
+            or len(bill["lines"]) != len(SUSPECTS)
+        ):
+            say("That is not what it should be: see above.")
+            return 1
+    say(f"Done in {time.monotonic() - started:.0f} s; emulator and Airflow are stopped and removed.")
+    return 0
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise Interrupted
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupt)
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    try:
+        sys.exit(demo())
+    except (Interrupted, KeyboardInterrupt):
+        say("Interrupted; emulator and Airflow are stopped and removed.")
+        sys.exit(130)

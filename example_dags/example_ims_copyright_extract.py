@@ -1,0 +1,41 @@
+"""Ask IMS which copyright watermark is in a few suspected copies, and hand the JobIds on.
+
+Needs the connection `ims_default` (Admin > Connections > Alibaba Cloud IMS) and three videos in a bucket of its region.
+Each run submits three jobs, and each job is billed per minute of video.
+"""
+
+from __future__ import annotations
+
+# The same names as in airflow.sdk, on Airflow 2.11 too.
+from airflow.providers.common.compat.sdk import dag, task
+
+from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
+
+SUSPECTS = [
+    "oss://rights-evidence/suspects/clip-1.mp4",
+    "oss://rights-evidence/suspects/clip-2.mp4",
+    "oss://rights-evidence/suspects/clip-3.mp4",
+]
+
+
+@dag(schedule=None, catchup=False, tags=["ims", "copyright"], doc_md=__doc__)
+def example_ims_copyright_extract() -> None:
+    """Submit one extraction job for each suspect."""
+    submit = ImsSubmitCopyrightExtractJobOperator.partial(
+        task_id="submit",
+        user_data={"run_id": "{{ run_id }}"},  # comes back in the vendor's records of the job
+        retries=2,
+    ).expand(input_media=SUSPECTS)
+
+    @task
+    def pair_with_jobs(job_ids: list[str]) -> dict[str, str]:
+        """Say which job looks at which suspect: mapped results come in the order of what they were mapped over."""
+        jobs = dict(zip(SUSPECTS, job_ids, strict=True))
+        for suspect, job_id in jobs.items():
+            print(f"{suspect} is examined by job {job_id}")  # noqa: T201 - goes to the task's log
+        return jobs
+
+    pair_with_jobs(submit.output)
+
+
+dag_object = example_ims_copyright_extract()

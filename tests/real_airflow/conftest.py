@@ -1,0 +1,30 @@
+"""A real Airflow in a home of its own, migrated once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dev.sandbox import EXAMPLE_DAGS, AirflowSandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_ims.emulator.process import EmulatorProcess
+
+
+@pytest.fixture(scope="session")
+def migrated(ims_emulator_process: EmulatorProcess) -> Iterator[AirflowSandbox]:
+    """Migrate once; use :func:`airflow`."""
+    with AirflowSandbox({"AIRFLOW_CONN_IMS_DEFAULT": ims_emulator_process.connection_json()}) as sandbox:
+        for path in EXAMPLE_DAGS.glob("*.py"):
+            sandbox.add_dag(path)
+        sandbox.migrate()
+        yield sandbox
+
+
+@pytest.fixture
+def airflow(migrated: AirflowSandbox, ims_emulator: EmulatorProcess) -> AirflowSandbox:
+    """Return the migrated Airflow, with a connection to an emulator in its start state."""
+    return migrated

@@ -1,0 +1,100 @@
+"""Airflow's own commands, as an administrator runs them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import airflow_provider_ims
+from airflow_provider_ims.connection_fields import CONN_FIELDS
+
+if TYPE_CHECKING:
+    from airflow_provider_ims.emulator.process import EmulatorProcess
+    from dev.sandbox import AirflowSandbox
+
+
+def rows(airflow: AirflowSandbox, *command: str) -> list[dict[str, str]]:
+    """Return the rows that a listing command prints."""
+    out = airflow.airflow(*command, "--output", "json").stdout
+    found: list[dict[str, str]] = json.loads(out[out.index("[") :])
+    return found
+
+
+def test_providers_list(airflow: AirflowSandbox) -> None:
+    """The provider is listed with its version."""
+    (ours,) = [row for row in rows(airflow, "providers", "list") if row["package_name"] == "airflow-provider-ims"]
+    assert ours["version"] == airflow_provider_ims.__version__
+    assert "copyright watermark" in ours["description"]
+
+
+def test_providers_get(airflow: AirflowSandbox) -> None:
+    """All that the provider says of itself is there."""
+    out = airflow.airflow("providers", "get", "airflow-provider-ims", "--full", "--output", "json").stdout
+    (info,) = json.loads(out[out.index("[") :])
+    assert {"integrations", "hooks", "operators", "connection-types", "extra-links"} <= set(info)
+
+
+def test_providers_hooks(airflow: AirflowSandbox) -> None:
+    """The hook can be imported and has its display name."""
+    (hook,) = [row for row in rows(airflow, "providers", "hooks") if row["connection_type"] == "ims"]
+    assert hook["class"] == "airflow_provider_ims.hooks.ims.ImsHook"
+    assert hook["conn_id_attribute_name"] == "ims_conn_id"
+    assert hook["hook_name"] == "Alibaba Cloud IMS"
+
+
+def test_providers_widgets_behaviours_and_links(airflow: AirflowSandbox) -> None:
+    """Each extra has a widget; behaviours and the link are known."""
+    widgets = {row["connection_parameter_name"] for row in rows(airflow, "providers", "widgets")}
+    assert {f"extra__ims__{name}" for name in CONN_FIELDS} <= widgets
+    assert "ims" in {row["field_behaviours"] for row in rows(airflow, "providers", "behaviours")}
+    links = {row["extra_link_class_name"] for row in rows(airflow, "providers", "links")}
+    assert "airflow_provider_ims.links.ims.ImsJobLink" in links
+
+
+def test_connections_test(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
+    """The test of a right connection succeeds, that of a wrong secret says which field to look at."""
+    assert "Connection success!" in airflow.airflow("connections", "test", "ims_default").stdout
+    wrong = {**ims_emulator.connection(), "password": "canary"}
+    airflow.airflow("connections", "add", "ims_wrong", "--conn-json", json.dumps(wrong))
+    done = airflow.airflow("connections", "test", "ims_wrong", check=False)
+    assert done.returncode == 1
+    said = " ".join(done.stdout.split())
+    assert "Connection failed! Wrong access key secret: the signature was refused (SignatureDoesNotMatch)." in said
+    assert "canary" not in done.stdout + done.stderr
+
+
+def test_examples_have_no_import_errors(airflow: AirflowSandbox) -> None:
+    """The example DAGs are processed without an error."""
+    airflow.airflow("dags", "reserialize")
+    assert "No data found" in airflow.airflow("dags", "list-import-errors").stdout
+
+
+def test_tasks_render(airflow: AirflowSandbox) -> None:
+    """A task can be rendered; no credentials are in what comes out."""
+    out = airflow.airflow(
+        "tasks", "render", "example_ims_copyright_extract", "submit", "2026-01-01", "--map-index", "0"
+    ).stdout
+    assert "oss://rights-evidence/suspects/clip-1.mp4" in out
+    assert "emulator-access-key" not in out
+
+
+def test_form_of_the_airflow_ui(airflow: AirflowSandbox) -> None:
+    """The payload that the connection form is drawn from has all fields, and secret ones are password fields."""
+    done = airflow.python(
+        "-c",
+        "import json\n"
+        "from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService\n"
+        "(ims,) = [m for m in HookMetaService.hook_meta_data() if m.connection_type == 'ims']\n"
+        "print(json.dumps(ims.model_dump(by_alias=True)))",
+    )
+    form = json.loads(done.stdout.splitlines()[-1])
+    assert form["hook_name"] == "Alibaba Cloud IMS"
+    standard = form["standard_fields"]
+    assert standard["login"]["title"] == "Access key ID"
+    assert standard["password"]["title"] == "Access key secret"
+    assert standard["host"]["title"] == "Endpoint"
+    assert standard["port"]["hidden"]
+    assert standard["url_schema"]["hidden"]
+    extra = form["extra_fields"]
+    assert list(extra) == list(CONN_FIELDS)
+    assert {name for name, f in extra.items() if f["schema"].get("format") == "password"} == {"security_token"}

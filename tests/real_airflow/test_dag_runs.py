@@ -1,0 +1,123 @@
+"""DAG runs in a real Airflow, against the emulator."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+from dev.sandbox import EXAMPLE_DAGS
+
+if TYPE_CHECKING:
+    from airflow_provider_ims.emulator.process import EmulatorProcess
+    from dev.sandbox import AirflowSandbox
+
+SINGLE = """
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
+
+with DAG("single", schedule=None) as dag:
+    ImsSubmitCopyrightExtractJobOperator(task_id="submit", retries=2, retry_delay=0.01, **{arguments!r})
+"""
+
+
+def single(**arguments: object) -> str:
+    return SINGLE.format(arguments=arguments)
+
+
+def test_example_hands_job_ids_on(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
+    """Three mapped tasks submit a job each; XCom, link and the downstream task have its JobId."""
+    run = airflow.run_dag(airflow.dags / "example_ims_copyright_extract.py")
+    assert run.state == "success", run.output
+    billed = {line["job_id"]: line["media"] for line in ims_emulator.bill()["lines"]}
+    job_ids = run.xcom("submit")
+    assert sorted(job_ids) == sorted(billed)
+    assert len(job_ids) == 3
+    assert run.xcom("submit", "job_id") == job_ids
+    sent = [request["request_id"] for request in ims_emulator.requests()]
+    assert sorted(run.xcom("submit", "request_id")) == sorted(sent)
+    assert run.xcom("pair_with_jobs") == [{billed[job_id]: job_id for job_id in job_ids}]
+    user_data = {job["user_data"] for job in ims_emulator.jobs()}
+    assert user_data == {json.dumps({"run_id": run.run_id}, separators=(",", ":"))}
+    for job_id, link in zip(job_ids, run.xcom("submit", "_link_ImsJobLink"), strict=True):
+        url = urlsplit(link)
+        assert link.startswith("https://api.aliyun.com/api/ICE/2020-11-09/QueryCopyrightExtractJob?")
+        query = parse_qs(url.query, strict_parsing=True)
+        assert query == {"RegionId": ["cn-shanghai"], "params": [f'{{"JobId":"{job_id}"}}']}
+
+
+def test_log_names_job_media_and_request(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
+    """One line of the task's log says what was submitted."""
+    run = airflow.run_dag(airflow.add_dag(single(input_media="oss://b-1/a.mp4"), "single.py"))
+    (job,) = ims_emulator.jobs()
+    (request,) = ims_emulator.requests()
+    lines = [line for line in run.output.splitlines() if "Submitted job" in line]
+    assert len(lines) == 1
+    assert f"Submitted job {job['job_id']} for" in lines[0]
+    assert "oss://b-1/a.mp4" in lines[0]
+    assert f"in cn-shanghai (RequestId {request['request_id']})" in lines[0]
+
+
+def test_wrong_input_fails_the_task_and_sends_nothing(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
+    """A wrong argument ends the task with its message, without a call, a job or a link."""
+    run = airflow.run_dag(airflow.add_dag(single(input_media="s3://b-1/a.mp4"), "single.py"))
+    assert run.tasks == {"submit[-1]": "failed"}
+    assert "which is not a URL that IMS reads. Use oss://bucket/object" in run.output
+    assert ims_emulator.requests() == []
+    assert run.xcom("submit") == []
+    assert set(run.xcom("submit", "_link_ImsJobLink")) <= {""}
+
+
+def test_unknown_submission_is_not_retried(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
+    """A job whose answer was lost is billed once: the task fails although it has retries left."""
+    ims_emulator.fault("SubmitCopyrightExtractJob", "cut_after")
+    run = airflow.run_dag(airflow.add_dag(single(input_media="oss://b-1/a.mp4"), "single.py"))
+    assert run.tasks == {"submit[-1]": "failed"}
+    assert "It is unknown whether SubmitCopyrightExtractJob of" in run.output
+    assert len(ims_emulator.bill()["lines"]) == 1
+    assert len(ims_emulator.requests()) == 1
+
+
+def test_throttled_submission_is_left_to_airflows_retries(
+    airflow: AirflowSandbox, ims_emulator: EmulatorProcess
+) -> None:
+    """A submission that was rejected may be repeated, by Airflow and not by us."""
+    ims_emulator.fault("SubmitCopyrightExtractJob", "throttle")
+    run = airflow.run_dag(airflow.add_dag(single(input_media="oss://b-1/a.mp4"), "single.py"))
+    assert "ImsThrottledError" in run.output
+    assert run.tasks == {"submit[-1]": "success"}
+    assert len(ims_emulator.requests()) == 2
+    assert len(ims_emulator.bill()["lines"]) == 1
+
+
+def test_templates_are_rendered(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
+    """All arguments can be templates, dicts inside too."""
+    dag = single(
+        input_media={"Type": "{{ 'O' }}SS", "Media": "oss://b-1/{{ dag.dag_id }}.mp4"},
+        algo_type="{{ 'v' }}2",
+        user_data="{{ task.task_id }}",
+        job_params={"tag": "{{ dag.dag_id }}"},
+        region="cn-{{ 'shanghai' }}",
+        ims_conn_id="{{ 'ims' }}_default",
+    )
+    run = airflow.run_dag(airflow.add_dag(dag, "single.py"))
+    assert run.state == "success", run.output
+    parameters = ims_emulator.requests()[0]["parameters"]
+    assert json.loads(parameters["Input"]) == {"Type": "OSS", "Media": "oss://b-1/single.mp4"}
+    assert json.loads(parameters["Params"]) == {"tag": "single", "algoType": "v2"}
+    assert parameters["UserData"] == "submit"
+
+
+def test_no_xcom_where_none_is_wanted(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
+    """do_xcom_push=False leaves no value behind; the job is submitted all the same."""
+    run = airflow.run_dag(airflow.add_dag(single(input_media="oss://b-1/a.mp4", do_xcom_push=False), "single.py"))
+    assert run.state == "success", run.output
+    assert len(ims_emulator.bill()["lines"]) == 1
+    assert {xcom["key"] for xcom in run.xcoms} <= {"_link_ImsJobLink"}
+
+
+def test_examples_import_without_a_connection(airflow: AirflowSandbox) -> None:
+    """A DAG file is parsed where no connection is defined, and nothing is looked up then."""
+    for path in EXAMPLE_DAGS.glob("*.py"):
+        done = airflow.python("-W", "error::DeprecationWarning", str(path), env={"AIRFLOW_CONN_IMS_DEFAULT": ""})
+        assert "ims" not in done.stderr.lower()

@@ -1,0 +1,135 @@
+"""Wrong input ends in a clear error before any call: nothing is sent and nothing billed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_ims.exceptions import ImsConfigurationError
+from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_ims.emulator.process import EmulatorProcess
+
+GOOD = "oss://rights-evidence/suspects/clip-1.mp4"
+SIGNED = "https://b-1.oss-cn-shanghai.aliyuncs.com/o.mp4?OSSAccessKeyId=x&Signature=canary-signature"
+
+
+def media(value: object) -> dict[str, Any]:
+    return {"input_media": value}
+
+
+ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
+    ("empty media", media(""), "input_media is empty. Use oss://bucket/object"),
+    ("blank media", media(" \n"), "input_media is empty. Use oss://bucket/object"),
+    ("no media", media(None), "input_media is a NoneType. Use oss://bucket/object"),
+    ("other type", media({"Type": "S3", "Media": GOOD}), "Type of input_media is 'S3'. Use 'OSS' or 'Media'"),
+    ("type in lower case", media({"Type": "oss", "Media": GOOD}), "Type of input_media is 'oss'"),
+    ("unknown key", media({"type": "OSS", "media": GOOD}), "keys ['media', 'type']. Give exactly 'Type' and 'Media'"),
+    ("blank in dict", media({"Type": "OSS", "Media": " "}), "Media of input_media is empty"),
+    ("id as OSS", media({"Type": "OSS", "Media": "abc"}), "starts with 'abc', which is not a URL that IMS reads"),
+    ("URL as media id", media({"Type": "Media", "Media": GOOD}), "is neither a URL nor a media asset id"),
+    ("S3", media("s3://bucket/o.mp4"), "starts with 's3://buc', which is not a URL that IMS reads"),
+    ("path", media("/videos/o.mp4"), "which is not a URL that IMS reads"),
+    ("bucket alone", media("oss://my-bucket"), "names no object in the bucket 'my-bucket'"),
+    ("bucket and slash", media("oss://my-bucket/"), "names no object in the bucket 'my-bucket'"),
+    ("folder", media("oss://my-bucket/videos/"), "IMS reads one video file, not a folder"),
+    ("no bucket", media("oss:///o.mp4"), "has '' where the bucket belongs"),
+    ("host as bucket", media("oss://b.oss-cn-shanghai.aliyuncs.com/o"), "where the bucket belongs"),
+    (
+        "https of another region",
+        media("https://my-bucket.oss-cn-beijing.aliyuncs.com/o.mp4"),
+        "is in cn-beijing and the job would run in cn-shanghai. Both must be in the same region",
+    ),
+    ("https elsewhere", media("https://cdn.example.com/o.mp4"), "'cdn.example.com', which is not a bucket of OSS"),
+    ("internal host", media("https://my-b.oss-cn-shanghai-internal.aliyuncs.com/o.mp4"), "Use the public name"),
+    ("https without object", media("https://my-bucket.oss-cn-shanghai.aliyuncs.com/"), "names no object"),
+    ("signed URL", media(SIGNED), "IMS takes no signed URLs"),
+    ("broken URL", media("https://[::1/o.mp4"), "IMS takes no signed URLs"),
+    ("spaces", media("my video"), "is neither a URL nor a media asset id"),
+    ("file name", media("video.mp4"), "is neither a URL nor a media asset id"),
+    ("control characters", media("abc\x00def"), "has control characters or spaces at its ends"),
+    ("space at the end", media(f"{GOOD} "), "has control characters or spaces at its ends"),
+    ("algo_type", {"algo_type": "v3"}, "algo_type is 'v3'. Use 'v1' (long videos) or 'v2'"),
+    ("algo_type in job_params", {"job_params": {"algoType": "v3"}}, "algo_type is 'v3'. Use 'v1'"),
+    (
+        "algo_type twice",
+        {"algo_type": "v1", "job_params": {"algoType": "v2"}},
+        "algo_type is 'v1' and job_params['algoType'] is 'v2'. Give one of them",
+    ),
+    (
+        "user_data too long",
+        {"user_data": "夜" * 341 + "xy"},
+        "user_data has 1,025 bytes in UTF-8. IMS takes at most 1,024",
+    ),
+    ("user_data dict too long", {"user_data": {"k": "夜" * 341}}, "bytes in UTF-8. IMS takes at most 1,024"),
+    ("user_data of another type", {"user_data": 5}, "user_data is a int. Give text, or a dict"),
+    ("user_data no JSON", {"user_data": {"k": object()}}, "user_data cannot be sent as JSON"),
+    ("user_data no UTF-8", {"user_data": "\ud800"}, "user_data has characters that UTF-8 cannot write"),
+    ("job_params no JSON", {"job_params": {"k": {1, 2}}}, "job_params cannot be sent as JSON: Object of type set"),
+    ("job_params NaN", {"job_params": {"k": float("nan")}}, "job_params cannot be sent as JSON"),
+    ("job_params no dict", {"job_params": '{"algoType":"v1"}'}, "job_params is a str. Give a dict"),
+    (
+        "region without the service",
+        {"region": "cn-hangzhou"},
+        "not offered in the region 'cn-hangzhou'. Use cn-beijing",
+    ),
+    ("region of nowhere", {"region": "moon"}, "The region 'moon' is not a region id"),
+    ("unknown connection", {"ims_conn_id": "nobody"}, "There is no connection 'nobody'. Add one of type"),
+]
+
+CONNECTIONS: list[tuple[str, dict[str, Any], str]] = [
+    ("no region", {"extra": {"region_id": None}}, "No region: neither the region argument nor Connection"),
+    ("no secret", {"password": ""}, "lacks the Access key secret. Fill in both"),
+    ("no key id", {"login": ""}, "lacks the Access key ID. Fill in both"),
+    ("unknown extra", {"extra": {"endpoint": "x"}}, "has the unknown extra 'endpoint'. Remove it; known are"),
+    ("plain http", {"host": "http://ice.cn-shanghai.aliyuncs.com"}, "http is for loopback addresses only"),
+    ("endpoint with path", {"host": "https://a.example.com/x"}, "Endpoint has a path, query or fragment"),
+    ("endpoint with query", {"host": "https://a.example.com?x=y"}, "Endpoint has a path, query or fragment"),
+    ("endpoint with credentials", {"host": "https://u:p@a.example.com"}, "Endpoint has credentials in it"),
+]
+
+
+def fail(emulator: EmulatorProcess, arguments: dict[str, Any]) -> str:
+    """Execute an operator that must refuse its arguments, and return what it says."""
+    operator = ImsSubmitCopyrightExtractJobOperator(task_id="submit", **{"input_media": GOOD, **arguments})
+    context: Context = {}  # it fails before it looks for its task instance
+    with pytest.raises(ImsConfigurationError) as caught:
+        operator.execute(context)
+    # Airflow ends a task that raises it without retries.
+    assert isinstance(caught.value, AirflowFailException)
+    assert emulator.requests() == []
+    assert emulator.bill()["lines"] == []
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("arguments", "says"), [c[1:] for c in ARGUMENTS], ids=[c[0] for c in ARGUMENTS])
+def test_wrong_argument(
+    arguments: dict[str, Any], says: str, ims_emulator: EmulatorProcess, connect: Callable[..., None]
+) -> None:
+    """A wrong argument is refused with what is wrong and what to do."""
+    message = fail(ims_emulator, arguments)
+    assert says in message
+    assert "canary" not in message
+
+
+@pytest.mark.parametrize(("fields", "says"), [c[1:] for c in CONNECTIONS], ids=[c[0] for c in CONNECTIONS])
+def test_wrong_connection(
+    fields: dict[str, Any], says: str, ims_emulator: EmulatorProcess, connect: Callable[..., None]
+) -> None:
+    """A wrong connection is refused when the task runs, with the name of the field."""
+    connect(**fields)
+    assert says in fail(ims_emulator, {})
+
+
+def test_good_input_passes(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> None:
+    """The input that all cases here are made from is accepted, so it is their change that is refused."""
+    operator = ImsSubmitCopyrightExtractJobOperator(task_id="submit", input_media=GOOD, do_xcom_push=False)
+    context: Context = {}
+    assert operator.execute(context) == ims_emulator.jobs()[0]["job_id"]

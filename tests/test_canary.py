@@ -1,0 +1,128 @@
+"""No secret leaves: key, secret, security token and signature are looked for wherever a run writes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_ims.emulator.process import EmulatorProcess
+from airflow_provider_ims.exceptions import ImsError
+from airflow_provider_ims.hooks.ims import ImsHook
+from dev.sandbox import AirflowSandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECRET = "canarysecret5b1f"
+TOKEN = "canarytoken/+=77aa"
+SIGNATURE = re.compile(rb"(?i)signature=[0-9a-f]{64}|ACS3-HMAC-SHA256 Credential")
+CANARIES = [b"canarysecret5b1f", b"canarytoken", b"77aa"]
+
+DAG = """
+from airflow.providers.common.compat.sdk import DAG, task
+from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
+
+with DAG("canary", schedule=None) as dag:
+    submit = ImsSubmitCopyrightExtractJobOperator(task_id="submit", input_media="oss://b-1/a.mp4")
+
+    @task
+    def typed(job_id):
+        from alibabacloud_ice20201109 import models
+        from airflow_provider_ims.hooks.ims import ImsHook
+
+        hook = ImsHook()
+        client = hook.get_conn()
+        client.query_copyright_job_list(models.QueryCopyrightJobListRequest(page_size=1))
+        return hook.call("QueryCopyrightJobList")
+
+    typed(submit.output)
+"""
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[EmulatorProcess]:
+    """Run an emulator that wants canary credentials; its refusals repeat the signed request, token included."""
+    with EmulatorProcess(access_key_secret=SECRET, security_token=TOKEN) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def airflow() -> Iterator[AirflowSandbox]:
+    with AirflowSandbox() as sandbox:
+        sandbox.migrate()
+        yield sandbox
+
+
+def leaks(text: bytes) -> list[bytes]:
+    found = [canary for canary in CANARIES if canary in text]
+    return found + SIGNATURE.findall(text)
+
+
+CONNECTIONS: dict[str, dict[str, Any]] = {
+    "success": {},
+    "rejected": {"password": f"{SECRET}x"},
+    "unreachable": {"host": "http://127.0.0.1:1"},
+    "misconfigured": {"host": f"https://user:{SECRET}@example.com"},
+}
+ENDS = {
+    "success": "success",
+    "rejected": "SignatureDoesNotMatch",
+    "unreachable": "could not be reached",
+    "misconfigured": "has credentials in it",
+}
+
+
+@pytest.mark.parametrize("case", CONNECTIONS)
+def test_run_writes_no_secret(case: str, emulator: EmulatorProcess, airflow: AirflowSandbox) -> None:
+    """Logs, XComs, rendered fields, serialized DAG, database and stderr of a run are clean, with DEBUG=sdk too."""
+    connection = {**emulator.connection(), **CONNECTIONS[case]}
+    run = airflow.run_dag(
+        airflow.add_dag(DAG, "canary.py"), env={"AIRFLOW_CONN_IMS_DEFAULT": json.dumps(connection), "DEBUG": "sdk"}
+    )
+    assert ENDS[case] in run.output if case != "success" else run.state == "success", run.output
+    assert leaks(run.output.encode()) == []
+    files = [path for path in airflow.home.rglob("*") if path.is_file()]
+    assert any(path.name == "airflow.db" for path in files)
+    assert {str(path): found for path in files if (found := leaks(path.read_bytes()))} == {}
+
+
+@pytest.mark.parametrize("case", ["rejected", "unreachable", "misconfigured"])
+def test_exception_carries_no_secret(
+    case: str, emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Text, traceback and chain of an exception are clean without any masker at work, log records too."""
+    connection = {**emulator.connection(), **CONNECTIONS[case]}
+    monkeypatch.setenv("AIRFLOW_CONN_IMS_DEFAULT", json.dumps(connection))
+    monkeypatch.setenv("DEBUG", "sdk")
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(ImsError) as caught:
+        ImsHook().submit_copyright_extract_job("oss://b-1/a.mp4")
+    written = "".join(traceback.format_exception(caught.value, chain=True))
+    assert ENDS[case] in written
+    for text in (written, repr(caught.value), repr(vars(caught.value)), caplog.text):
+        assert leaks(text.encode()) == []
+    seen: BaseException | None = caught.value
+    while seen is not None:  # nothing hides in a suppressed context either
+        assert leaks(repr(vars(seen)).encode()) == []
+        seen = seen.__cause__ or seen.__context__
+
+
+def test_oracle_finds_a_leak() -> None:
+    """The search would find what it looks for."""
+    for text in (f"x{SECRET}x", f"token: {TOKEN}", f"Signature={'0a' * 32}", "ACS3-HMAC-SHA256 Credential=x"):
+        assert leaks(text.encode())
+    assert not leaks(b"nothing to see")
+
+
+def test_sdk_loggers_do_not_print(emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's loggers have lost the handlers that print headers, once our client is loaded."""
+    monkeypatch.setenv("AIRFLOW_CONN_IMS_DEFAULT", emulator.connection_json())
+    ImsHook().get_conn()
+    for name in ("darabonba-core", "alibabacloud-tea", "credentials"):
+        assert logging.getLogger(name).handlers == []
+        assert not logging.getLogger(name).isEnabledFor(logging.DEBUG)
