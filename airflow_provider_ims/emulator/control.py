@@ -1,0 +1,232 @@
+"""The control API: what tests and demonstrations tell the emulator, and what they ask it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from airflow_provider_ims.emulator.errors import InvalidInputError
+from airflow_provider_ims.emulator.faults import Fault, FaultKind
+from airflow_provider_ims.emulator.fields import Fields
+from airflow_provider_ims.emulator.page import render
+from airflow_provider_ims.emulator.service import (
+    ALGO_TYPES,
+    CURRENCY,
+    PRICE_PER_MINUTE,
+    Job,
+    MediaObject,
+    UnknownJob,
+    Variant,
+    canonical_media,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow_provider_ims.emulator.server import Emulator
+
+PREFIX = "/_emulator"
+
+
+def control_routes(emulator: Emulator) -> list[web.RouteDef]:
+    """Return the routes of the control API and of the page."""
+    control = _Control(emulator)
+
+    def tell(method: str, path: str, command: Callable[[Any], object]) -> web.RouteDef:
+        async def handler(request: web.Request) -> web.Response:
+            try:
+                text = await request.text()
+                return web.json_response(command(json.loads(text) if text else {}))
+            except InvalidInputError as error:
+                return web.json_response({"error": str(error)}, status=400)
+            except ValueError as error:  # of the decoder: not JSON, or not UTF-8
+                return web.json_response({"error": f"the body is not JSON: {error}"}, status=400)
+
+        return web.route(method, PREFIX + path, handler)
+
+    def ask(path: str, question: Callable[[], object]) -> web.RouteDef:
+        async def handler(_request: web.Request) -> web.Response:
+            return web.json_response(question())
+
+        return web.get(PREFIX + path, handler)
+
+    async def page(_request: web.Request) -> web.Response:
+        text = render(
+            region=emulator.service.region,
+            media=control.media(),
+            jobs=control.jobs(),
+            bill=control.bill(),
+            faults=control.faults(),
+            requests=control.requests(),
+        )
+        # Nothing of what the page shows may run or load anything, whatever a media name looks like.
+        policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        return web.Response(text=text, content_type="text/html", headers=policy)
+
+    return [
+        web.get(PREFIX, page),
+        tell("PUT", "/media", control.put_media),
+        ask("/media", control.media),
+        ask("/jobs", control.jobs),
+        ask("/bill", control.bill),
+        tell("POST", "/faults", control.post_faults),
+        ask("/faults", control.faults),
+        tell("POST", "/clock", control.advance),
+        ask("/clock", control.clock),
+        ask("/requests", control.requests),
+        tell("PATCH", "/settings", control.change_settings),
+        ask("/settings", control.settings),
+        tell("POST", "/reset", control.reset),
+    ]
+
+
+class _Control:
+    """Commands and questions, in terms of JSON values."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+        self._service = emulator.service
+
+    def put_media(self, payload: object) -> object:
+        fields = Fields(payload, "a media object")
+        told = fields.required_text("media")
+        try:
+            name = canonical_media(told, self._service.region)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"media: {error}") from None
+        default = MediaObject(name)
+        media = MediaObject(
+            media=name,
+            duration=fields.seconds("duration", default.duration),
+            watermark=fields.text("watermark", None),
+            algo_type=fields.one_of("algo_type", ALGO_TYPES, default.algo_type),
+            processing_time=fields.seconds("processing_time", None),
+            trailing_newline=fields.flag("trailing_newline", default=default.trailing_newline),
+            variant=fields.word("variant", Variant, default.variant),
+        )
+        fields.done()
+        self._service.media[name] = media
+        return asdict(media)
+
+    def media(self) -> list[dict[str, Any]]:
+        return [asdict(media) for media in self._service.media.values()]
+
+    def jobs(self) -> list[dict[str, Any]]:
+        now = self._service.clock.now()
+        return [_job_as_json(job, now) for job in self._service.jobs.values()]
+
+    def bill(self) -> dict[str, Any]:
+        jobs = self._service.jobs.values()
+        minutes = sum(job.minutes for job in jobs)
+        return {
+            "lines": [
+                {
+                    "job_id": job.job_id,
+                    "media": job.media,
+                    "minutes": job.minutes,
+                    "price": str(job.minutes * PRICE_PER_MINUTE),
+                    "currency": CURRENCY,
+                }
+                for job in jobs
+            ],
+            "jobs": len(jobs),
+            "minutes": minutes,
+            "price": str(minutes * PRICE_PER_MINUTE),
+            "currency": CURRENCY,
+        }
+
+    def post_faults(self, payload: object) -> object:
+        items = payload if isinstance(payload, list) else [payload]
+        # All are read before any is added: a list is taken whole or not at all.
+        faults = [_fault_from_json(item) for item in items]
+        self._emulator.faults.post(faults)
+        return [_fault_as_json(fault) for fault in faults]
+
+    def faults(self) -> list[dict[str, Any]]:
+        return [_fault_as_json(fault) for fault in self._emulator.faults]
+
+    def advance(self, payload: object) -> object:
+        fields = Fields(payload, "a clock command")
+        seconds = fields.seconds("advance", None)
+        if seconds is None:
+            raise InvalidInputError("advance is required")
+        fields.done()
+        self._service.clock.advanced += seconds
+        return self.clock()
+
+    def clock(self) -> dict[str, Any]:
+        clock = self._service.clock
+        return {"now": _iso(clock.now()), "advanced": clock.advanced}
+
+    def requests(self) -> dict[str, Any]:
+        journal = self._emulator.journal
+        return {"total": journal.total, "requests": [asdict(record) for record in journal]}
+
+    def change_settings(self, payload: object) -> object:
+        fields = Fields(payload, "settings")
+        now = self._service.settings
+        changed = replace(
+            now,
+            processing_time=fields.seconds("processing_time", now.processing_time),
+            unknown_job=fields.word("unknown_job", UnknownJob, now.unknown_job),
+        )
+        fields.done()
+        self._service.settings = changed
+        return self.settings()
+
+    def settings(self) -> dict[str, Any]:
+        return asdict(self._service.settings)
+
+    def reset(self, _payload: object) -> object:
+        self._emulator.reset()
+        return {}
+
+
+#: The options that a kind of fault takes. Kinds that are not here take none.
+_FAULT_OPTIONS: Mapping[FaultKind, Callable[[Fields], dict[str, Any]]] = {
+    FaultKind.THROTTLE: lambda fields: {"retry_after": fields.count("retry_after", None)},
+    FaultKind.SLOW: lambda fields: {"seconds": fields.seconds("seconds", 1.0)},
+    FaultKind.ANSWER: lambda fields: {
+        "status": fields.count("status", 200, least=200),
+        "body": fields.text("body", ""),
+        "content_type": fields.text("content_type", "application/json"),
+        "headers": fields.texts("headers"),
+    },
+}
+
+
+def _fault_from_json(payload: object) -> Fault:
+    fields = Fields(payload, "a fault")
+    action = fields.required_text("action")
+    kind = fields.word("kind", FaultKind)
+    nth, times = fields.count("nth", 1), fields.count("times", 1)
+    options = _FAULT_OPTIONS[kind](fields) if kind in _FAULT_OPTIONS else {}
+    fields.done()
+    return Fault(action, kind, nth, times, options)
+
+
+def _fault_as_json(fault: Fault) -> dict[str, Any]:
+    return {**asdict(fault), "spent": fault.spent}
+
+
+def _job_as_json(job: Job, now: float) -> dict[str, Any]:
+    return {
+        "job_id": job.job_id,
+        "media": job.media,
+        "algo_type": job.algo_type,
+        "user_data": job.user_data,
+        "state": "done" if job.is_done(now) else "running",
+        "text": job.text(now),
+        "created_at": _iso(job.created_at),
+        "done_at": _iso(job.done_at),
+        "queried": job.queries > 0,
+        "queries": job.queries,
+    }
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,95 @@
+"""Reading JSON input strictly: a mistyped option of a test must not pass as its default."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_provider_ims.emulator.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_Default = TypeVar("_Default")
+_Word = TypeVar("_Word", bound=StrEnum)
+
+
+class Fields:
+    """The fields of one JSON object, taken one by one; what is left at the end is an error.
+
+    :param payload: the decoded JSON.
+    :param what: name of the thing in messages.
+    """
+
+    def __init__(self, payload: object, what: str) -> None:
+        if not isinstance(payload, dict):
+            raise InvalidInputError(f"{what} must be a JSON object")
+        self._left: dict[str, Any] = dict(payload)
+        self._known: list[str] = []
+        self._what = what
+
+    def done(self) -> None:
+        """Refuse what nobody has asked for."""
+        if self._left:
+            unknown, known = ", ".join(sorted(self._left)), ", ".join(self._known)
+            raise InvalidInputError(f"{self._what} does not take: {unknown}. It takes: {known}")
+
+    def text(self, name: str, default: _Default) -> str | _Default:
+        """Take a string."""
+        value: str | _Default = self._take(name, default, str, "a string")
+        return value
+
+    def required_text(self, name: str) -> str:
+        """Take a string that must be there and not be empty."""
+        value = self.text(name, "")
+        if not value:
+            raise InvalidInputError(f"{name} is required")
+        return value
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """Take true or false."""
+        value: bool = self._take(name, default, bool, "true or false")
+        return value
+
+    def seconds(self, name: str, default: _Default) -> float | _Default:
+        """Take a number of seconds, not negative."""
+        value: float | _Default = self._take(name, default, (int, float), "a number of seconds")
+        if isinstance(value, (int, float)) and not (math.isfinite(value) and value >= 0):
+            raise InvalidInputError(f"{name} must be a number of seconds, 0 or more")
+        return value
+
+    def count(self, name: str, default: _Default, *, least: int = 1) -> int | _Default:
+        """Take a whole number."""
+        value: int | _Default = self._take(name, default, int, "a whole number")
+        if isinstance(value, int) and value < least:
+            raise InvalidInputError(f"{name} must be {least} or more")
+        return value
+
+    def texts(self, name: str) -> dict[str, str]:
+        """Take an object of strings."""
+        value: dict[str, str] = self._take(name, {}, dict, "an object of strings")
+        if not all(isinstance(item, str) for item in value.values()):
+            raise InvalidInputError(f"{name} must be an object of strings")
+        return value
+
+    def one_of(self, name: str, choices: Sequence[str], default: str | None) -> str:
+        """Take one of some strings, which must be there if ``default`` is None."""
+        value: str | None = self._take(name, default, str, "a string")
+        if value is None or value not in choices:
+            raise InvalidInputError(f"{name} must be one of: {', '.join(choices)}")
+        return value
+
+    def word(self, name: str, words: type[_Word], default: _Word | None = None) -> _Word:
+        """Take a member of an enumeration, given by its value; it must be there if ``default`` is None."""
+        return words(self.one_of(name, list(words), default))
+
+    def _take(self, name: str, default: Any, types: type | tuple[type, ...], kind: str) -> Any:
+        self._known.append(name)
+        value = self._left.pop(name, None)
+        if value is None:
+            return default
+        # In Python, though not in JSON, true is a number.
+        if not isinstance(value, types) or (isinstance(value, bool) and types is not bool):
+            raise InvalidInputError(f"{name} must be {kind}")
+        return value

@@ -1,0 +1,271 @@
+"""The emulator as a child process, and the client of its control API. Needs the standard library only."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import ssl
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from airflow_provider_ims.emulator.signature import DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+# Seconds.
+_START_TIMEOUT = 15.0
+_STOP_TIMEOUT = 5.0
+_CALL_TIMEOUT = 10.0
+
+_READY = re.compile(r"IMS emulator listening on (?P<endpoint>https?://\S+) ")
+
+
+class EmulatorError(RuntimeError):
+    """The emulator did not start, or refused a control command; the text is what it said."""
+
+
+class EmulatorProcess:
+    """An emulator in a process of its own, on a free port, for as long as the ``with`` block runs.
+
+    .. code-block:: python
+
+        with EmulatorProcess(processing_time=0) as emulator:
+            emulator.put_media("oss://bucket/film.mp4", watermark="(c) 2024")
+            os.environ["AIRFLOW_CONN_IMS_DEFAULT"] = emulator.connection_json()
+
+    :param access_key_id: the only access key that may call.
+    :param access_key_secret: its secret. It stands on the child's command line: do not use a real one.
+    :param security_token: security token (STS) that calls must carry; None for none.
+    :param region: region to play.
+    :param processing_time: seconds of emulator time until a job is done.
+    :param tls_cert: path of a certificate (PEM), to serve https. The control client trusts it.
+    :param tls_key: path of its private key (PEM).
+    """
+
+    def __init__(
+        self,
+        *,
+        access_key_id: str = DEFAULT_ACCESS_KEY_ID,
+        access_key_secret: str = DEFAULT_ACCESS_KEY_SECRET,
+        security_token: str | None = None,
+        region: str = "cn-shanghai",
+        processing_time: float = 5.0,
+        tls_cert: str | os.PathLike[str] | None = None,
+        tls_key: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.access_key_id = access_key_id
+        self.access_key_secret = access_key_secret
+        self.security_token = security_token
+        self.region = region
+        self.endpoint = ""
+        self._options = {
+            "--port": 0,
+            "--access-key-id": access_key_id,
+            "--access-key-secret": access_key_secret,
+            "--security-token": security_token,
+            "--region": region,
+            "--processing-time": processing_time,
+            "--tls-cert": tls_cert,
+            "--tls-key": tls_key,
+            "--exit-with-parent": os.getpid(),
+        }
+        self._tls_cert = tls_cert
+        self._process: subprocess.Popen[str] | None = None
+        self._errors: IO[str] | None = None
+        self._opener: urllib.request.OpenerDirector | None = None
+
+    def __enter__(self) -> Self:
+        """Start the process.
+
+        :raises EmulatorError: if it ends, or is not ready within 15 seconds.
+        """
+        # A file, because nobody reads it while the process runs: a full pipe would stop the process.
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-m", "airflow_provider_ims.emulator", *self._arguments()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env=_environment(),
+                text=True,
+            )
+            self.endpoint = self._wait_until_ready(self._process, self._errors)
+            self._opener = _opener(self._tls_cert)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the process, whatever happened."""
+        self._stop()
+
+    def put_media(
+        self,
+        media: str,
+        *,
+        duration: float = 600,
+        watermark: str | None = None,
+        algo_type: str = "v1",
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Create or replace a media object and return it.
+
+        :param media: OSS URL or media id.
+        :param duration: seconds.
+        :param watermark: text of the embedded watermark, None for an unmarked video.
+        :param algo_type: algorithm it was embedded with, ``v1`` or ``v2``.
+        :param options: ``processing_time`` (seconds), ``trailing_newline``, ``variant``.
+        """
+        payload = {
+            "media": media,
+            "duration": duration,
+            "watermark": watermark,
+            "algo_type": algo_type,
+            **options,
+        }
+        return self._object("PUT", "/media", payload)
+
+    def media(self) -> list[dict[str, Any]]:
+        """Return all media objects."""
+        return self._list("/media")
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return all jobs, the oldest first."""
+        return self._list("/jobs")
+
+    def bill(self) -> dict[str, Any]:
+        """Return the bill: ``lines``, and the totals ``jobs``, ``minutes``, ``price``, ``currency``."""
+        return self._object("GET", "/bill")
+
+    def fault(self, action: str, kind: str, *, nth: int = 1, times: int = 1, **options: Any) -> None:
+        """Let something go wrong.
+
+        :param action: API action whose calls are counted, from now on.
+        :param kind: a value of :class:`~airflow_provider_ims.emulator.faults.FaultKind`.
+        :param nth: the first call that is hit.
+        :param times: how many calls in a row are hit.
+        :param options: ``retry_after`` (milliseconds) for ``throttle``; ``seconds`` for ``slow``; ``status``, ``body``,
+            ``content_type``, ``headers`` for ``answer``.
+        """
+        self._call("POST", "/faults", {"action": action, "kind": kind, "nth": nth, "times": times, **options})
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Return all faults since the last reset, with what has become of them."""
+        return self._list("/faults")
+
+    def advance(self, seconds: float) -> None:
+        """Advance the clock of the jobs by ``seconds``."""
+        self._call("POST", "/clock", {"advance": seconds})
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Return the last requests to the API, the oldest first; ``sequence`` of the last is the number of all."""
+        answer: list[dict[str, Any]] = self._object("GET", "/requests")["requests"]
+        return answer
+
+    def configure(self, **settings: Any) -> None:
+        """Change ``processing_time`` (seconds, for jobs yet to come) or ``unknown_job`` (``error`` or ``silent``)."""
+        self._call("PATCH", "/settings", settings)
+
+    def reset(self) -> None:
+        """Return to the state after the start."""
+        self._call("POST", "/reset", {})
+
+    def connection(self, **extra: Any) -> dict[str, Any]:
+        """Return an Airflow connection to the emulator.
+
+        :param extra: further fields of the connection's ``extra``.
+        """
+        token = {} if self.security_token is None else {"security_token": self.security_token}
+        return {
+            "conn_type": "ims",
+            "login": self.access_key_id,
+            "password": self.access_key_secret,
+            "host": self.endpoint,
+            "extra": {"region_id": self.region, **token, **extra},
+        }
+
+    def connection_json(self, **extra: Any) -> str:
+        """Return :meth:`connection` as JSON, as the variable ``AIRFLOW_CONN_...`` takes it."""
+        return json.dumps(self.connection(**extra))
+
+    def _arguments(self) -> list[str]:
+        # With "=", so that a value which begins with a dash stays a value.
+        return [f"{name}={value}" for name, value in self._options.items() if value is not None]
+
+    def _wait_until_ready(self, process: subprocess.Popen[str], errors: IO[str]) -> str:
+        assert process.stdout is not None  # noqa: S101 - for the type checker: we asked for a pipe
+        # The line is written and flushed at once: when something is there, all of it is.
+        readable, _, _ = select.select([process.stdout], [], [], _START_TIMEOUT)
+        match = _READY.match(process.stdout.readline()) if readable else None
+        if match is None:
+            how = "ended before it was ready" if readable else f"was not ready within {_START_TIMEOUT:.0f} seconds"
+            if readable:
+                process.wait(_STOP_TIMEOUT)
+            errors.seek(0)
+            raise EmulatorError(f"the emulator {how}; it said: {errors.read().strip() or 'nothing'}")
+        return match["endpoint"]
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(_STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+        if self._errors is not None:
+            self._errors.close()
+
+    def _list(self, path: str) -> list[dict[str, Any]]:
+        answer: list[dict[str, Any]] = self._call("GET", path)
+        return answer
+
+    def _object(self, method: str, path: str, payload: object = None) -> dict[str, Any]:
+        answer: dict[str, Any] = self._call(method, path, payload)
+        return answer
+
+    def _call(self, method: str, path: str, payload: object = None) -> Any:
+        if self._opener is None:
+            raise EmulatorError("the emulator runs inside the with block only")
+        request = urllib.request.Request(  # noqa: S310 - the endpoint is our own child's
+            f"{self.endpoint}/_emulator{path}",
+            data=None if payload is None else json.dumps(payload).encode(),
+            method=method,
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with self._opener.open(request, timeout=_CALL_TIMEOUT) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise EmulatorError(f"{method} {path}: {error.read().decode()}") from None
+
+
+def _environment() -> dict[str, str]:
+    # The child must find this very package, also when the parent has it from a changed sys.path.
+    root = str(Path(__file__).parents[2])
+    paths = [path for path in (os.environ.get("PYTHONPATH"), root) if path]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _opener(tls_cert: str | os.PathLike[str] | None) -> urllib.request.OpenerDirector:
+    # No proxies: a proxy of the environment cannot reach this machine's loopback.
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+    if tls_cert is not None:
+        handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=os.fspath(tls_cert))))
+    return urllib.request.build_opener(*handlers)

@@ -1,0 +1,133 @@
+"""A hand-written client of the API: it can also send what the official SDK never would."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.client
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from airflow_provider_ims.emulator.process import EmulatorProcess
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The answer as JSON."""
+        body: dict[str, Any] = json.loads(self.text)
+        return body
+
+    @property
+    def refusal(self) -> tuple[int, str, str]:
+        """HTTP status, code and message of an error."""
+        return self.status, self.body["Code"], self.body["Message"]
+
+
+class Client:
+    """Signs and sends over one connection, which it keeps."""
+
+    def __init__(self, emulator: EmulatorProcess) -> None:
+        self.emulator = emulator
+        self._connection = http.client.HTTPConnection(urlsplit(emulator.endpoint).netloc, timeout=10)
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        self._connection.close()
+
+    def __call__(
+        self,
+        action: str,
+        parameters: Mapping[str, str] | None = None,
+        *,
+        method: str = "POST",
+        secret: str | None = None,
+        headers: Mapping[str, str | None] | None = None,
+        signed: list[str] | None = None,
+        body: str = "",
+        timeout: float = 10,
+    ) -> Answer:
+        """Call ``action``; ``headers`` replaces headers after signing (None: leave out), ``signed`` those that sign."""
+        emulator = self.emulator
+        to_sign = {
+            "host": urlsplit(emulator.endpoint).netloc,
+            "x-acs-action": action,
+            "x-acs-content-sha256": hashlib.sha256(body.encode()).hexdigest(),
+            "x-acs-date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "x-acs-signature-nonce": uuid.uuid4().hex,
+            "x-acs-version": "2020-11-09",
+        }
+        to_send = {"content-type": "application/x-www-form-urlencoded"} if body else {}
+        for name, value in (headers or {}).items():
+            if value is None:
+                del to_sign[name]
+            elif name == "authorization":
+                to_send[name] = value
+            else:
+                to_sign[name] = value
+        names = sorted(to_sign if signed is None else signed)
+        query = "&".join(
+            f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in sorted((parameters or {}).items())
+        )
+        lines = [method, "/", query, *(f"{name}:{to_sign.get(name, '')}" for name in names), "", ";".join(names)]
+        canonical = "\n".join([*lines, hashlib.sha256(body.encode()).hexdigest()])
+        string_to_sign = "ACS3-HMAC-SHA256\n" + hashlib.sha256(canonical.encode()).hexdigest()
+        key = (secret or emulator.access_key_secret).encode()
+        signature = hmac.new(key, string_to_sign.encode(), hashlib.sha256).hexdigest()
+        credential = f"Credential={emulator.access_key_id},SignedHeaders={';'.join(names)},Signature={signature}"
+        everything = {"authorization": f"ACS3-HMAC-SHA256 {credential}", **to_sign, **to_send}
+
+        self._connection.timeout = timeout
+        self._connection.request(method, f"/?{query}", body=body or None, headers=everything)
+        response = self._connection.getresponse()
+        text = response.read().decode()
+        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, text)
+
+    def submit(self, media: str = "oss://bucket/film.mp4", **options: str) -> Answer:
+        """Submit an extraction of an OSS object."""
+        return self("SubmitCopyrightExtractJob", {"Input": json.dumps({"Type": "OSS", "Media": media}), **options})
+
+    def submitted(self, media: str = "oss://bucket/film.mp4", **options: str) -> str:
+        """Submit an extraction of an OSS object and return its JobId."""
+        job_id: str = self.submit(media, **options).body["Data"]["JobId"]
+        return job_id
+
+    def query(self, job_id: str) -> Answer:
+        """Query an extraction."""
+        return self("QueryCopyrightExtractJob", {"JobId": job_id})
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[EmulatorProcess], Client]]:
+    """Return a function that makes a client of an emulator."""
+    clients: list[Client] = []
+
+    def make(emulator: EmulatorProcess) -> Client:
+        clients.append(Client(emulator))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def call(ims_emulator: EmulatorProcess, connect: Callable[[EmulatorProcess], Client]) -> Client:
+    """Return a client of the emulator of the session."""
+    return connect(ims_emulator)

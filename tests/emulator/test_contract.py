@@ -1,0 +1,240 @@
+"""The emulator against the vendor's own client: requests as it signs them, answers as it reads them."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from alibabacloud_ice20201109 import models
+from alibabacloud_ice20201109.client import Client
+from alibabacloud_tea_openapi.exceptions import ClientException, ServerException, ThrottlingException
+from alibabacloud_tea_openapi.utils import Utils
+from alibabacloud_tea_openapi.utils_models import Config, OpenApiRequest, Params
+from darabonba.model import DaraModel
+from darabonba.runtime import RuntimeOptions
+
+from airflow_provider_ims.emulator.process import EmulatorProcess
+
+FILM = "oss://bucket/film 水.mp4"
+
+
+def sdk(emulator: EmulatorProcess, **config: Any) -> Client:
+    """Return the vendor's typed client, set up for the emulator."""
+    return Client(
+        Config(
+            **{
+                "access_key_id": emulator.access_key_id,
+                "access_key_secret": emulator.access_key_secret,
+                "security_token": emulator.security_token,
+                "endpoint": emulator.endpoint.removeprefix("http://"),
+                "protocol": "http",
+                "region_id": emulator.region,
+                **config,
+            }
+        )
+    )
+
+
+@pytest.fixture
+def client(ims_emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """Return the vendor's client of an emulator with a marked film, whose jobs are done at once."""
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    ims_emulator.put_media(FILM, watermark="版权水印测试", processing_time=0)
+    return sdk(ims_emulator)
+
+
+def submission(**options: Any) -> models.SubmitCopyrightExtractJobRequest:
+    """Return the request for an extraction from the film."""
+    media = models.SubmitCopyrightExtractJobRequestInput(type="OSS", media=FILM)
+    return models.SubmitCopyrightExtractJobRequest(input=media, **options)
+
+
+def empty_fields(model: DaraModel, path: str = "body") -> list[str]:
+    """Return the paths of the fields of a model that are None."""
+    empty: list[str] = []
+    for name, value in vars(model).items():
+        if name.startswith("_"):
+            continue
+        if value is None:
+            empty.append(f"{path}.{name}")
+        elif isinstance(value, DaraModel):
+            empty += empty_fields(value, f"{path}.{name}")
+    return empty
+
+
+def test_the_sync_client_submits_and_queries(ims_emulator: EmulatorProcess, client: Client) -> None:
+    """The SDK's synchronous methods submit a job and read its text."""
+    request = submission(params='{"algoType":"v1"}', user_data="a b+c/~*'水")
+    job_id = client.submit_copyright_extract_job(request).body.data.job_id
+
+    answer = client.query_copyright_extract_job(models.QueryCopyrightExtractJobRequest(job_id=job_id))
+    assert answer.body.data.message == "版权水印测试"
+    assert ims_emulator.jobs()[0]["user_data"] == "a b+c/~*'水"
+
+
+def test_the_async_client_submits_and_queries(client: Client) -> None:
+    """The SDK's asynchronous methods submit a job and read its text."""
+
+    async def submit_and_query() -> str:
+        submitted = await client.submit_copyright_extract_job_async(submission())
+        request = models.QueryCopyrightExtractJobRequest(job_id=submitted.body.data.job_id)
+        return str((await client.query_copyright_extract_job_async(request)).body.data.message)
+
+    assert asyncio.run(submit_and_query()) == "版权水印测试"
+
+
+def test_every_field_of_the_response_models_arrives(client: Client) -> None:
+    """The SDK's models find every field that they know in the answers of both actions."""
+    submitted = client.submit_copyright_extract_job(submission()).body
+    queried = client.query_copyright_extract_job(
+        models.QueryCopyrightExtractJobRequest(job_id=submitted.data.job_id)
+    ).body
+
+    assert empty_fields(submitted) == []
+    assert empty_fields(queried) == []
+
+
+def test_the_answers_have_no_field_that_the_models_do_not_know(client: Client) -> None:
+    """The models give back the answers as they were sent: the emulator invents nothing."""
+
+    def raw(action: str, query: dict[str, str]) -> Any:
+        params = Params(
+            action=action,
+            version="2020-11-09",
+            protocol="HTTP",
+            pathname="/",
+            method="POST",
+            auth_type="AK",
+            style="RPC",
+            req_body_type="formData",
+            body_type="json",
+        )
+        return client.call_api(params, OpenApiRequest(query=query), RuntimeOptions())["body"]
+
+    submitted = raw("SubmitCopyrightExtractJob", {"Input": f'{{"Type":"OSS","Media":"{FILM}"}}'})
+    queried = raw("QueryCopyrightExtractJob", {"JobId": submitted["Data"]["JobId"]})
+    listed = raw("QueryCopyrightJobList", {})
+    assert models.SubmitCopyrightExtractJobResponseBody().from_map(submitted).to_map() == submitted
+    assert models.QueryCopyrightExtractJobResponseBody().from_map(queried).to_map() == queried
+    assert models.QueryCopyrightJobListResponseBody().from_map(listed).to_map() == listed
+
+
+def test_the_list_of_embedding_jobs_is_empty(client: Client) -> None:
+    """The SDK reads the empty list."""
+    assert client.query_copyright_job_list(models.QueryCopyrightJobListRequest()).body.data == []
+
+
+def test_a_security_token_is_sent_and_accepted() -> None:
+    """The SDK's way to send a security token is the one that the emulator checks."""
+    with EmulatorProcess(security_token="a-token") as emulator:
+        request = models.QueryCopyrightJobListRequest()
+        assert sdk(emulator).query_copyright_job_list(request).body.message == "ok"
+
+        with pytest.raises(ClientException) as refused:
+            sdk(emulator, security_token="another").query_copyright_job_list(request)
+    assert refused.value.code == "InvalidSecurityToken.Malformed"
+
+
+def test_a_wrong_secret_is_refused(ims_emulator: EmulatorProcess) -> None:
+    """The SDK with another secret is refused."""
+    with pytest.raises(ClientException, match="Specified signature is not matched") as refused:
+        sdk(ims_emulator, access_key_secret="wrong").submit_copyright_extract_job(submission())
+
+    assert (refused.value.code, refused.value.status_code) == ("SignatureDoesNotMatch", 400)
+
+
+def test_a_wrong_signature_is_explained_by_the_very_string_that_the_client_signed(
+    ims_emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's string to sign is the client's, so only the secrets can differ."""
+    hashed: list[str] = []
+    original = Utils.hash
+
+    def remember(raw: bytes, kind: str) -> bytes:
+        hashed.append(raw.decode())
+        digest: bytes = original(raw, kind)
+        return digest
+
+    monkeypatch.setattr(Utils, "hash", staticmethod(remember))
+    with pytest.raises(ClientException) as refused:
+        sdk(ims_emulator, access_key_secret="wrong").submit_copyright_extract_job(submission())
+
+    assert f"server CanonicalRequest:[{hashed[-1]}]" in refused.value.message
+
+
+def test_an_unknown_access_key_is_refused(ims_emulator: EmulatorProcess) -> None:
+    """The SDK with another access key is refused."""
+    with pytest.raises(ClientException) as refused:
+        sdk(ims_emulator, access_key_id="somebody").submit_copyright_extract_job(submission())
+
+    assert (refused.value.code, refused.value.status_code) == ("InvalidAccessKeyId.NotFound", 404)
+
+
+def test_a_stale_date_is_refused(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK on a machine whose clock is wrong is refused."""
+    stale = (datetime.now(UTC) - timedelta(minutes=20)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    monkeypatch.setattr(Utils, "get_timestamp", staticmethod(lambda: stale))
+
+    with pytest.raises(ClientException) as refused:
+        client.submit_copyright_extract_job(submission())
+    assert refused.value.code == "InvalidTimeStamp.Expired"
+
+
+def test_a_reused_nonce_is_refused(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's second request with a nonce is refused."""
+    monkeypatch.setattr(Utils, "get_nonce", staticmethod(lambda: "always the same"))
+    client.submit_copyright_extract_job(submission())
+
+    with pytest.raises(ClientException) as refused:
+        client.submit_copyright_extract_job(submission())
+    assert refused.value.code == "SignatureNonceUsed"
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "error", "code"),
+    [
+        ("throttle", {}, ClientException, "Throttling.User"),
+        ("throttle", {"retry_after": 1500}, ThrottlingException, "Throttling.User"),
+        ("service_unavailable", {}, ServerException, "ServiceUnavailable"),
+        ("internal_error", {}, ServerException, "InternalError"),
+    ],
+)
+def test_faults_are_the_errors_that_the_sdk_knows(
+    ims_emulator: EmulatorProcess,
+    client: Client,
+    kind: str,
+    options: dict[str, int],
+    error: type[Any],
+    code: str,
+) -> None:
+    """The SDK reads the error envelope, its RequestId and the header about retries."""
+    ims_emulator.fault("QueryCopyrightJobList", kind, **options)
+
+    with pytest.raises(error) as raised:
+        client.query_copyright_job_list(models.QueryCopyrightJobListRequest())
+    assert raised.value.code == code
+    assert raised.value.request_id == ims_emulator.requests()[0]["request_id"]
+    if options:
+        assert raised.value.retry_after == options["retry_after"]
+
+
+def test_an_error_has_everything_that_the_sdk_reads(client: Client) -> None:
+    """An unknown JobId reaches the SDK's exception with code, status, RequestId and all of the envelope."""
+    with pytest.raises(ClientException) as refused:
+        client.query_copyright_extract_job(models.QueryCopyrightExtractJobRequest(job_id="0" * 32))
+
+    error = refused.value
+    assert (error.code, error.status_code) == ("JobNotFound", 404)
+    assert error.data.keys() >= {"RequestId", "HostId", "Code", "Message", "Recommend"}
+    assert error.request_id == error.data["RequestId"]
+
+
+def test_the_sdk_sends_what_the_log_shows(ims_emulator: EmulatorProcess, client: Client) -> None:
+    """Everything that the SDK sends of a submission are the documented parameters."""
+    client.submit_copyright_extract_job(submission(user_data="mine"))
+
+    (record,) = ims_emulator.requests()
+    assert record["parameters"].keys() == {"Input", "UserData"}

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from airflow_provider_ims.emulator.process import EmulatorProcess
+
+FILM = "oss://bucket/film.mp4"
+
+
+def control(emulator: EmulatorProcess, method: str, path: str, body: str | None = None) -> tuple[int, Any]:
+    """Call the control API with any text for a body."""
+    request = urllib.request.Request(
+        f"{emulator.endpoint}/_emulator{path}", method=method, data=None if body is None else body.encode()
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=10) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def test_media_have_defaults(ims_emulator: EmulatorProcess) -> None:
+    """A media object of which only the name is told is unmarked, ten minutes long and silent."""
+    status, media = control(ims_emulator, "PUT", "/media", json.dumps({"media": FILM}))
+
+    assert status == 200
+    assert media == {
+        "media": FILM,
+        "duration": 600.0,
+        "watermark": None,
+        "algo_type": "v1",
+        "processing_time": None,
+        "trailing_newline": False,
+        "variant": "silent",
+    }
+    assert ims_emulator.media() == [media]
+
+
+def test_media_can_be_told_in_full(ims_emulator: EmulatorProcess) -> None:
+    """All that can be told of a media object is kept."""
+    told: dict[str, Any] = {
+        "media": FILM,
+        "duration": 61.5,
+        "watermark": "mark",
+        "algo_type": "v2",
+        "processing_time": 7.0,
+        "trailing_newline": True,
+        "variant": "state_field",
+    }
+
+    assert ims_emulator.put_media(**told) == told
+
+
+def test_a_media_object_is_replaced_under_its_other_name(ims_emulator: EmulatorProcess) -> None:
+    """Both forms of a URL put the same object."""
+    ims_emulator.put_media(FILM, watermark="old")
+    ims_emulator.put_media("https://bucket.oss-cn-shanghai.aliyuncs.com/film.mp4", watermark="new")
+
+    assert [(media["media"], media["watermark"]) for media in ims_emulator.media()] == [(FILM, "new")]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "error"),
+    [
+        ("PUT", "/media", "{", "the body is not JSON: "),
+        ("PUT", "/media", "[]", "a media object must be a JSON object"),
+        ("PUT", "/media", "{}", "media is required"),
+        ("PUT", "/media", '{"media": "https://example.com/"}', "media: Media must be oss://bucket/object, "),
+        ("PUT", "/media", '{"media": "id", "duration": "long"}', "duration must be a number of seconds"),
+        ("PUT", "/media", '{"media": "id", "duration": true}', "duration must be a number of seconds"),
+        ("PUT", "/media", '{"media": "id", "duration": -1}', "duration must be a number of seconds, 0 or more"),
+        ("PUT", "/media", '{"media": "id", "duration": NaN}', "duration must be a number of seconds, 0 or more"),
+        ("PUT", "/media", '{"media": "id", "duration": Infinity}', "duration must be a number of seconds, 0 or more"),
+        ("PUT", "/media", '{"media": "id", "watermark": 1}', "watermark must be a string"),
+        ("PUT", "/media", '{"media": "id", "algo_type": "v3"}', "algo_type must be one of: v1, v2"),
+        ("PUT", "/media", '{"media": "id", "trailing_newline": 1}', "trailing_newline must be true or false"),
+        ("PUT", "/media", '{"media": "id", "variant": "loud"}', "variant must be one of: silent, state_field, "),
+        ("PUT", "/media", '{"media": "id", "durations": 1}', "a media object does not take: durations. It takes: "),
+        ("POST", "/faults", "1", "a fault must be a JSON object"),
+        ("POST", "/faults", '{"kind": "hang"}', "action is required"),
+        ("POST", "/faults", '{"action": "A"}', "kind must be one of: throttle, service_unavailable, "),
+        ("POST", "/faults", '{"action": "A", "kind": "hang", "nth": 0}', "nth must be 1 or more"),
+        ("POST", "/faults", '{"action": "A", "kind": "hang", "times": 1.5}', "times must be a whole number"),
+        ("POST", "/faults", '{"action": "A", "kind": "hang", "seconds": 1}', "a fault does not take: seconds"),
+        ("POST", "/faults", '{"action": "A", "kind": "answer", "status": 99}', "status must be 200 or more"),
+        (
+            "POST",
+            "/faults",
+            '{"action": "A", "kind": "answer", "headers": {"x": 1}}',
+            "headers must be an object of strings",
+        ),
+        ("POST", "/clock", "{}", "advance is required"),
+        ("POST", "/clock", '{"advance": -1}', "advance must be a number of seconds, 0 or more"),
+        ("PATCH", "/settings", '{"unknown_job": "loud"}', "unknown_job must be one of: error, silent"),
+        ("PATCH", "/settings", '{"region": "cn-beijing"}', "settings does not take: region. It takes: "),
+    ],
+)
+def test_nonsense_is_refused_with_a_reason(
+    ims_emulator: EmulatorProcess, method: str, path: str, body: str, error: str
+) -> None:
+    """Input that makes no sense is 400 with an error that says why, and changes nothing."""
+    status, answer = control(ims_emulator, method, path, body)
+
+    assert (status, answer.keys()) == (400, {"error"})
+    assert answer["error"].startswith(error)
+    assert ims_emulator.media() == ims_emulator.faults() == []
+
+
+def test_several_faults_can_be_posted_at_once(ims_emulator: EmulatorProcess) -> None:
+    """A list of faults is taken as a whole."""
+    faults = json.dumps([{"action": "A", "kind": "hang"}, {"action": "B", "kind": "slow"}])
+
+    assert control(ims_emulator, "POST", "/faults", faults)[0] == 200
+    assert [(fault["action"], fault["options"]) for fault in ims_emulator.faults()] == [
+        ("A", {}),
+        ("B", {"seconds": 1.0}),
+    ]
+
+
+def test_a_list_with_a_bad_fault_adds_none(ims_emulator: EmulatorProcess) -> None:
+    """A list of faults is refused as a whole."""
+    faults = json.dumps([{"action": "A", "kind": "hang"}, {"action": "B", "kind": "nonsense"}])
+
+    assert control(ims_emulator, "POST", "/faults", faults)[0] == 400
+    assert ims_emulator.faults() == []
+
+
+def test_the_clock_can_be_advanced(ims_emulator: EmulatorProcess) -> None:
+    """Advances of the clock add up."""
+    ims_emulator.advance(60)
+    ims_emulator.advance(0.5)
+
+    status, clock = control(ims_emulator, "GET", "/clock")
+    assert (status, clock["advanced"], clock.keys()) == (200, 60.5, {"now", "advanced"})
+
+
+def test_settings_can_be_changed_one_by_one(ims_emulator: EmulatorProcess) -> None:
+    """A change of one setting leaves the others as they are."""
+    ims_emulator.configure(unknown_job="silent")
+    ims_emulator.configure(processing_time=9)
+
+    assert control(ims_emulator, "GET", "/settings") == (200, {"processing_time": 9, "unknown_job": "silent"})
+
+
+def test_jobs_are_listed_with_all_there_is_to_know(call: Any) -> None:
+    """The emulator tells of a job what the service keeps to itself."""
+    call.emulator.put_media(FILM, watermark="mark")
+    job_id = call.submitted(FILM, UserData="mine")
+    (job,) = call.emulator.jobs()
+
+    assert job.pop("created_at") < job.pop("done_at")
+    assert job == {
+        "job_id": job_id,
+        "media": FILM,
+        "algo_type": "v1",
+        "user_data": "mine",
+        "state": "running",
+        "text": None,
+        "queried": False,
+        "queries": 0,
+    }
+
+
+def test_a_finished_job_is_listed_with_its_text(call: Any) -> None:
+    """When the clock has passed its end, a job is done and has its text."""
+    call.emulator.put_media(FILM, watermark="mark")
+    call.query(call.submitted(FILM))
+    call.emulator.advance(5)
+
+    (job,) = call.emulator.jobs()
+    assert (job["state"], job["text"], job["queried"], job["queries"]) == ("done", "mark", True, 1)
+
+
+def test_the_bill_has_a_line_for_each_job(call: Any) -> None:
+    """Each job is billed by begun minutes of its media, and the lines add up."""
+    call.emulator.put_media(FILM, duration=600)
+    call.emulator.put_media("oss://bucket/clip.mp4", duration=61)
+    jobs = [call.submitted(FILM), call.submitted("oss://bucket/clip.mp4")]
+
+    assert call.emulator.bill() == {
+        "lines": [
+            {"job_id": jobs[0], "media": FILM, "minutes": 10, "price": "10.00", "currency": "CNY"},
+            {"job_id": jobs[1], "media": "oss://bucket/clip.mp4", "minutes": 2, "price": "2.00", "currency": "CNY"},
+        ],
+        "jobs": 2,
+        "minutes": 12,
+        "price": "12.00",
+        "currency": "CNY",
+    }
+
+
+def test_a_job_on_a_missing_object_costs_nothing(call: Any) -> None:
+    """A job on an object that does not exist is on the bill with no minutes."""
+    call.submit("oss://bucket/missing.mp4")
+
+    bill = call.emulator.bill()
+    assert [(line["minutes"], line["price"]) for line in bill["lines"]] == [(0, "0.00")]
+
+
+def test_reset_returns_to_the_start(call: Any) -> None:
+    """A reset forgets media, jobs, bill, faults, requests and nonces, and restores clock and settings."""
+    emulator = call.emulator
+    before = control(emulator, "GET", "/settings")
+    emulator.put_media(FILM)
+    emulator.advance(100)
+    emulator.configure(processing_time=1, unknown_job="silent")
+    call.submit(FILM)
+    call("QueryCopyrightJobList", headers={"x-acs-signature-nonce": "used"})
+    emulator.fault("QueryCopyrightJobList", "throttle")
+
+    emulator.reset()
+
+    assert emulator.media() == emulator.jobs() == emulator.faults() == emulator.requests() == []
+    assert emulator.bill()["jobs"] == 0
+    assert control(emulator, "GET", "/clock")[1]["advanced"] == 0
+    assert control(emulator, "GET", "/settings") == before
+    assert call("QueryCopyrightJobList", headers={"x-acs-signature-nonce": "used"}).status == 200
+    assert emulator.requests()[0]["sequence"] == 1

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_ims.emulator.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_ims.emulator.process import EmulatorProcess
+
+LIST = "QueryCopyrightJobList"
+
+
+def test_a_request_is_logged(call: Any) -> None:
+    """A request is logged with what was asked and how it was answered."""
+    answer = call("QueryCopyrightExtractJob", {"JobId": "none"})
+    (record,) = call.emulator.requests()
+
+    assert record.pop("time").endswith("+00:00")
+    assert isinstance(record.pop("connection"), int)
+    assert record == {
+        "sequence": 1,
+        "action": "QueryCopyrightExtractJob",
+        "parameters": {"JobId": "none"},
+        "request_id": answer.body["RequestId"],
+        "fault": None,
+        "code": "JobNotFound",
+        "http_status": 404,
+    }
+
+
+def test_a_success_is_logged_as_ok(call: Any) -> None:
+    """The code of a request that was served is OK."""
+    call(LIST)
+
+    assert [(record["code"], record["http_status"]) for record in call.emulator.requests()] == [("OK", 200)]
+
+
+def test_a_fault_is_logged(call: Any) -> None:
+    """A request that a fault has hit is logged with the fault."""
+    call.emulator.fault(LIST, "html_502")
+    call(LIST)
+
+    (record,) = call.emulator.requests()
+    assert (record["fault"], record["code"], record["http_status"]) == ("html_502", "BadGateway", 502)
+
+
+def test_requests_over_one_connection_have_its_number(call: Any) -> None:
+    """Requests that share a connection can be told from those that do not."""
+    call(LIST)
+    call(LIST)
+    call.close()
+    call(LIST)
+
+    first, second, third = (record["connection"] for record in call.emulator.requests())
+    assert first == second != third
+
+
+def test_connections_at_the_same_time_have_their_own_numbers(
+    call: Any, connect: Callable[[EmulatorProcess], Any]
+) -> None:
+    """Two open connections have two numbers."""
+    call(LIST)
+    connect(call.emulator)(LIST)
+
+    first, second = (record["connection"] for record in call.emulator.requests())
+    assert first != second
+
+
+def test_the_log_holds_no_credentials(call: Any) -> None:
+    """Neither a token nor a signature of the headers or of the parameters gets into the log."""
+    headers = {"x-acs-security-token": "hush-token"}
+    parameters = {"SecurityToken": "hush", "Signature": "hush", "AccessKeyId": "hush", "JobId": "a"}
+    answer = call(LIST, parameters, headers=headers)
+    assert answer.body["Code"] == "InvalidSecurityToken.MismatchWithAccessKey"
+    call(LIST, secret="wrong", headers={"x-acs-signature-nonce": "hush-nonce"})
+
+    log = json.dumps(call.emulator.requests())
+    assert "hush" not in log
+    assert "HMAC" not in log
+    assert '"JobId": "a"' in log
+
+
+def test_the_log_holds_no_signed_url(call: Any) -> None:
+    """The query of a URL, which may open the object, does not get into the log."""
+    call.submit("https://bucket.oss-cn-shanghai.aliyuncs.com/film.mp4?Expires=1&Signature=hush")
+
+    text = call.emulator.requests()[0]["parameters"]["Input"]
+    assert json.loads(text) == {"Type": "OSS", "Media": "https://bucket.oss-cn-shanghai.aliyuncs.com/film.mp4?***"}
+
+
+def test_the_log_keeps_the_last_10000_requests() -> None:
+    """The log is bounded, and counts on."""
+    journal = Journal()
+    for _ in range(10_001):
+        journal.open(time="", action=LIST, parameters={}, request_id="", connection=1)
+
+    kept = list(journal)
+    assert (len(kept), kept[0].sequence, journal.total) == (10_000, 2, 10_001)

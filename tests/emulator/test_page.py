@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import re
+import urllib.request
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_ims.emulator.process import EmulatorProcess
+
+HOSTILE = '<script>alert("&")</script>'
+
+
+class Page(HTMLParser):
+    """The tags and the visible text of the page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag, and the addresses in it."""
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in {"src", "href"}]
+
+    def handle_data(self, data: str) -> None:
+        """Note text."""
+        self.text += data + " "
+
+
+def load(emulator: EmulatorProcess) -> tuple[Any, str]:
+    """Return headers and HTML of the page."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{emulator.endpoint}/_emulator", timeout=10) as response:
+        return response.headers, response.read().decode()
+
+
+def test_the_page_lists_what_there_is(call: Any) -> None:
+    """The page shows jobs, media, the bill, faults and the latest requests."""
+    call.emulator.put_media("oss://bucket/film.mp4", duration=120, watermark="my mark")
+    job_id = call.submitted("oss://bucket/film.mp4", UserData="my data")
+    call.emulator.fault("QueryCopyrightJobList", "throttle")
+
+    text = Page(load(call.emulator)[1]).text
+    for shown in (job_id, "my mark", "my data", "2.00 CNY", "throttle", "SubmitCopyrightExtractJob", "cn-shanghai"):
+        assert shown in text
+
+
+def test_the_page_can_be_empty(ims_emulator: EmulatorProcess) -> None:
+    """Before anything has happened the page says so."""
+    assert Page(load(ims_emulator)[1]).text.count("None.") == 4
+
+
+def test_the_page_escapes_what_it_shows(call: Any) -> None:
+    """Whatever names and texts contain, the page shows it as text."""
+    call.emulator.put_media("oss://bucket/" + HOSTILE, watermark=HOSTILE, processing_time=0)
+    call.submit("oss://bucket/" + HOSTILE, UserData=HOSTILE)
+    call.emulator.fault(HOSTILE, "answer", body=HOSTILE)
+    call("QueryCopyrightJobList", {"JobId": HOSTILE, HOSTILE.replace('"', ""): ""})
+
+    page = Page(load(call.emulator)[1])
+    assert "script" not in page.tags
+    assert page.text.count(HOSTILE) >= 5
+
+
+def test_the_page_loads_nothing_from_elsewhere(call: Any) -> None:
+    """The page has no external assets and forbids them."""
+    headers, html = load(call.emulator)
+
+    assert headers["Content-Security-Policy"] == "default-src 'none'; style-src 'unsafe-inline'"
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert Page(html).addresses == []
+    assert not re.search(r"url\(|@import", html)
+
+
+def test_the_page_shows_no_secret(ims_emulator: EmulatorProcess) -> None:
+    """The access key secret is not on the page."""
+    assert ims_emulator.access_key_secret not in load(ims_emulator)[1]

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from airflow_provider_ims.emulator.process import EmulatorError, EmulatorProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def is_listening(endpoint: str) -> bool:
+    """Return whether somebody accepts connections there."""
+    address = urlsplit(endpoint)
+    try:
+        socket.create_connection((address.hostname, address.port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """Return the paths of a self-signed certificate for 127.0.0.1 and of its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    cert_path, key_path = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return cert_path, key_path
+
+
+def test_the_process_ends_with_the_block() -> None:
+    """After the with block nothing listens any more."""
+    with EmulatorProcess() as emulator:
+        assert is_listening(emulator.endpoint)
+
+    assert not is_listening(emulator.endpoint)
+
+
+def test_the_process_ends_with_an_exception() -> None:
+    """An exception in the with block is passed on, and the process ends all the same."""
+    with pytest.raises(ZeroDivisionError), EmulatorProcess() as emulator:
+        raise ZeroDivisionError
+
+    assert not is_listening(emulator.endpoint)
+
+
+def test_the_process_ends_with_its_parent() -> None:
+    """A parent that is killed leaves no emulator behind."""
+    code = (
+        "import sys; from airflow_provider_ims.emulator.process import EmulatorProcess\n"
+        "with EmulatorProcess() as emulator: print(emulator.endpoint, flush=True); sys.stdin.read()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        address = urlsplit(parent.stdout.readline().strip())
+        with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+            parent.send_signal(signal.SIGKILL)
+            # The emulator closes its connections when it ends, the kernel resets one that was not yet accepted.
+            with suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+
+
+def test_a_process_that_does_not_start_says_why(tmp_path: Path) -> None:
+    """A start that fails raises what the process has said."""
+    missing = tmp_path / "missing.pem"
+
+    with pytest.raises(EmulatorError, match=r"ended before it was ready; it said: .*No such file"):
+        EmulatorProcess(tls_cert=missing).__enter__()
+
+
+def test_a_bad_command_raises_its_reason(ims_emulator: EmulatorProcess) -> None:
+    """A control command that is refused raises the emulator's reason."""
+    with pytest.raises(EmulatorError, match="variant must be one of: silent"):
+        ims_emulator.put_media("oss://bucket/film.mp4", variant="loud")
+
+
+def test_a_command_outside_of_the_block_is_an_error() -> None:
+    """Without a running process there is nothing to command."""
+    with pytest.raises(EmulatorError, match="inside the with block only"):
+        EmulatorProcess().jobs()
+
+
+def test_the_connection_is_that_of_airflow(ims_emulator: EmulatorProcess) -> None:
+    """The connection carries credentials, endpoint and region where Airflow's connection has them."""
+    assert ims_emulator.connection(read_timeout=2) == {
+        "conn_type": "ims",
+        "login": "emulator-access-key-id",
+        "password": "emulator-access-key-secret",
+        "host": ims_emulator.endpoint,
+        "extra": {"region_id": "cn-shanghai", "read_timeout": 2},
+    }
+
+
+def test_the_connection_carries_the_security_token() -> None:
+    """With a security token, the connection has it in its extra."""
+    emulator = EmulatorProcess(security_token="a-token", region="cn-beijing")
+
+    assert emulator.connection()["extra"] == {"region_id": "cn-beijing", "security_token": "a-token"}
+
+
+def test_the_connection_is_json_for_the_environment(ims_emulator: EmulatorProcess) -> None:
+    """The connection can be put into an environment variable."""
+    assert json.loads(ims_emulator.connection_json(network="vpc")) == ims_emulator.connection(network="vpc")
+
+
+def test_credentials_and_start_settings_can_be_chosen(connect: Callable[[EmulatorProcess], Any]) -> None:
+    """Keys, region and processing time are the caller's to choose, and a reset returns to them."""
+    with EmulatorProcess(
+        access_key_id="me", access_key_secret="--mine", region="cn-beijing", processing_time=0
+    ) as emulator:
+        emulator.configure(processing_time=60)
+        emulator.reset()
+        emulator.put_media("https://bucket.oss-cn-beijing.aliyuncs.com/film.mp4", watermark="mark")
+        call = connect(emulator)
+
+        assert call.query(call.submitted("oss://bucket/film.mp4")).body["Data"] == {"Message": "mark"}
+
+
+def test_proxies_are_bypassed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control client reaches the emulator whatever proxy the environment names."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+
+    with EmulatorProcess() as emulator:
+        assert emulator.jobs() == []
+
+
+def test_https_is_served_with_a_certificate(certificate: tuple[Path, Path]) -> None:
+    """With a certificate the endpoint is https, and the control client trusts it."""
+    cert, key = certificate
+    with EmulatorProcess(tls_cert=cert, tls_key=key) as emulator:
+        assert emulator.endpoint.startswith("https://127.0.0.1:")
+        assert emulator.jobs() == []
+
+
+def test_the_control_client_imports_no_server() -> None:
+    """Who only starts and asks the emulator does not pay for the import of aiohttp."""
+    code = "import sys, airflow_provider_ims.emulator.process; print('aiohttp' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+    output = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
+    assert output == "False\n"
