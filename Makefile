@@ -11,7 +11,7 @@ BIN = $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test lint build clean
+.PHONY: help demo ui test lint bench screenshots build clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -44,6 +44,10 @@ bench: $(VENV)/.ready ## measure import cost and cold submit, beside other provi
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group bench
 	@$(BIN)/python benchmarks/import_cost.py
 	@$(BIN)/python benchmarks/cold_submit.py
+
+screenshots: $(VENV)/.ready ## check the UI in a headless Chromium and take the pictures of the docs
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group screenshots
+	@$(BIN)/python -m dev.screenshots $(ARGS)
 
 build: $(VENV)/.ready ## build wheel and sdist into dist/
 	@$(BIN)/uv build --quiet --python $(BIN)/python --out-dir dist

@@ -1,6 +1,6 @@
-"""The only room that talks to Alibaba Cloud: signing, one transport, errors.
+"""The only room that talks to Alibaba Cloud: one transport, and what its answers mean.
 
-Nothing here is imported when a DAG file is parsed: aiohttp and the SDK's signer take a third of a second to load.
+Not imported when a DAG file is parsed: aiohttp takes longer to load than all of ours.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlsplit
 
 import aiohttp
-from alibabacloud_tea_openapi.utils import Utils
-from darabonba.request import DaraRequest
 from yarl import URL
 
 from airflow_provider_ims import __version__
@@ -29,6 +27,7 @@ from airflow_provider_ims.exceptions import (
     ImsThrottledError,
     ImsTransportError,
 )
+from airflow_provider_ims.signature import canonical_query, signed_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,8 +38,7 @@ if TYPE_CHECKING:
     from airflow_provider_ims.connection import ImsSettings
 
 API_VERSION = "2020-11-09"
-SIGNATURE_ALGORITHM = "ACS3-HMAC-SHA256"
-EMPTY_BODY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+USER_AGENT = f"airflow-provider-ims/{__version__}"
 
 HTTP_BAD_REQUEST = 400
 HTTP_SERVER_ERROR = 500
@@ -62,22 +60,6 @@ _SIGNATURE_TEXT = re.compile(r"(?i)(signature=|authorization:|x-acs-security-tok
 _MAX_SERVICE_TEXT = 400
 
 
-def _silence_sdk_loggers() -> None:
-    """Remove what prints secrets.
-
-    On import the SDK gives its loggers handlers of their own on stderr and the level DEBUG; with ``DEBUG=sdk`` in the
-    environment they print all headers, the live security token and the signature included.
-    """
-    for name in ("darabonba-core", "alibabacloud-tea", "credentials"):
-        logger = logging.getLogger(name)
-        for handler in logger.handlers[:]:
-            logger.removeHandler(handler)
-        logger.setLevel(logging.WARNING)
-
-
-_silence_sdk_loggers()
-
-
 class ImsClient:
     """Calls IMS over one HTTP session. Belongs to the event loop it is first used on.
 
@@ -88,6 +70,7 @@ class ImsClient:
 
     def __init__(self, settings: ImsSettings) -> None:
         self._settings = settings
+        self._host = urlsplit(settings.endpoint).netloc
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -145,11 +128,15 @@ class ImsClient:
             # The environment's proxies, NO_PROXY included, but never for the emulator on this machine.
             trust_env=not settings.is_loopback,
             trace_configs=[_sent_flag()],
+            headers={"accept": "application/json", "user-agent": USER_AGENT},
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
     async def _send(self, session: aiohttp.ClientSession, action: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        url, headers = self._signed(action, _as_text(action, params))
+        query = canonical_query(_as_text(action, params))
+        url = URL(f"{self._settings.endpoint}/?{query}", encoded=True)
+        key, host = self._settings.credentials, self._host
+        headers = signed_headers(key, host=host, action=action, version=API_VERSION, query=query)
         wire = SimpleNamespace(sent=False)
         # Errors are raised below, outside the except block: aiohttp's exceptions carry the request's headers with
         # the signature and the token, and would travel along as the context of ours.
@@ -161,32 +148,6 @@ class ImsClient:
         else:
             return self._decode(action, params, status, answer_headers, body)
         raise failure
-
-    def _signed(self, action: str, query: dict[str, str]) -> tuple[URL, dict[str, str]]:
-        """Build the request as the official client does (RPC style), and sign it with the official signer."""
-        key = self._settings.credentials
-        request = DaraRequest()
-        request.method = "POST"
-        request.pathname = "/"
-        request.query = query
-        request.headers = {
-            "host": urlsplit(self._settings.endpoint).netloc,
-            "accept": "application/json",
-            "user-agent": f"airflow-provider-ims/{__version__}",
-            "x-acs-action": action,
-            "x-acs-version": API_VERSION,
-            "x-acs-date": Utils.get_timestamp(),
-            "x-acs-signature-nonce": Utils.get_nonce(),
-            "x-acs-content-sha256": EMPTY_BODY_SHA256,
-        }
-        if key.security_token:
-            request.headers["x-acs-accesskey-id"] = key.key_id
-            request.headers["x-acs-security-token"] = key.security_token
-        request.headers["Authorization"] = Utils.get_authorization(
-            request, SIGNATURE_ALGORITHM, EMPTY_BODY_SHA256, key.key_id, key.secret
-        )
-        encoded = "&".join(f"{name}={quote(value, safe='~')}" for name, value in sorted(query.items()))
-        return URL(f"{self._settings.endpoint}/?{encoded}", encoded=True), request.headers
 
     def _decode(
         self, action: str, params: Mapping[str, Any], status: int, headers: Mapping[str, str], body: bytes
@@ -223,7 +184,7 @@ class ImsClient:
     def _transport_error(
         self, action: str, params: Mapping[str, Any], error: Exception, *, sent: bool
     ) -> ImsTransportError:
-        host = urlsplit(self._settings.endpoint).netloc
+        host = self._host
         what = f"{action} of {_subject(params)}"
         why = self._harmless(_cause(error))
         if sent:
@@ -395,8 +356,21 @@ def typed_client(settings: ImsSettings) -> Client:
             protocol=endpoint.scheme,
             connect_timeout=int(settings.connect_timeout * 1000),
             read_timeout=int(settings.read_timeout * 1000),
-            user_agent=f"airflow-provider-ims/{__version__}",
+            user_agent=USER_AGENT,
         )
     )
-    _silence_sdk_loggers()  # its credentials library is loaded by now and has brought its own
+    _silence_sdk_loggers()
     return client
+
+
+def _silence_sdk_loggers() -> None:
+    """Remove what prints secrets.
+
+    On import the SDK gives its loggers handlers of their own on stderr and the level DEBUG; with ``DEBUG=sdk`` in the
+    environment they print all headers, the live security token and the signature included.
+    """
+    for name in ("darabonba-core", "alibabacloud-tea", "credentials"):
+        logger = logging.getLogger(name)
+        for handler in logger.handlers[:]:
+            logger.removeHandler(handler)
+        logger.setLevel(logging.WARNING)

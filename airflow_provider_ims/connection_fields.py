@@ -39,17 +39,17 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     "region_id": {
         "label": "Region",
         "description": "Region of the jobs and their media. Watermark jobs run in cn-shanghai and cn-beijing only.",
-        "schema": {"type": ["string", "null"], "enum": [None, *REGIONS]},
+        "schema": {"type": ["string", "null"], "enum": [*REGIONS]},
     },
     "network": {
         "label": "Network",
         "description": "public (the default), or vpc for workers inside an Alibaba Cloud VPC of the region.",
-        "schema": {"type": ["string", "null"], "enum": [None, *NETWORKS]},
+        "schema": {"type": ["string", "null"], "enum": [*NETWORKS]},
     },
     "auth_type": {
         "label": "Authentication",
         "description": "auto (the default): sts where a security token is given, else access_key.",
-        "schema": {"type": ["string", "null"], "enum": [None, *AUTH_TYPES]},
+        "schema": {"type": ["string", "null"], "enum": [*AUTH_TYPES]},
     },
     "security_token": {
         "label": "STS security token",
@@ -67,4 +67,7 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
         "schema": {"type": ["number", "null"], "minimum": 0.1, "maximum": MAX_TIMEOUT},
     },
 }
-"""The fields kept in the connection's extra, in the order of the form, in the form of Airflow's ``conn-fields``."""
+"""The fields kept in the connection's extra, in the order of the form, in the form of Airflow's ``conn-fields``.
+
+A choice that is left empty is saved as null; null is no member of ``enum``, because the UI would offer it as a word.
+"""

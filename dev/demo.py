@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import time
 
 from airflow_provider_ims.emulator.process import EmulatorProcess
+from dev.console import Interrupted, say, stop_on_signals
 from dev.sandbox import EXAMPLE_DAGS, AirflowSandbox
 
 EXAMPLE = EXAMPLE_DAGS / "example_ims_copyright_extract.py"
@@ -25,15 +24,6 @@ hook = ImsHook()
 for job_id in sys.argv[1:]:
     print(hook.query_copyright_extract_job(job_id).result)
 """
-
-
-class Interrupted(Exception):  # noqa: N818 - no error: somebody asked us to stop
-    """SIGTERM came: leave through the context managers, so that all that was started is stopped."""
-
-
-def say(text: str) -> None:
-    """Print a line at once."""
-    print(text, flush=True)
 
 
 def demo() -> int:
@@ -77,15 +67,13 @@ def demo() -> int:
     return 0
 
 
-def _interrupt(_signal: int, _frame: object) -> None:
-    raise Interrupted
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _interrupt)
-    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    stop_on_signals()
     try:
         sys.exit(demo())
-    except (Interrupted, KeyboardInterrupt):
+    except Interrupted:
         say("Interrupted; emulator and Airflow are stopped and removed.")
         sys.exit(130)
+    except RuntimeError as error:  # Airflow or the emulator; the text says what, with what it printed
+        say(str(error))
+        sys.exit(1)

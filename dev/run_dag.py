@@ -18,6 +18,11 @@ except ImportError:  # Airflow 2
     from airflow.models.xcom import XCom as XComModel  # type: ignore[no-redef]
 
 
+def value_of(row: XComModel) -> Any:
+    """Return the value of an XCom row; a row of Airflow 2 has it deserialized already."""
+    return XComModel.deserialize_value(row) if XComModel.__name__ == "XComModel" else row.value
+
+
 def run(dag_file: str) -> dict[str, Any]:
     """Run the one DAG that the file defines."""
     (dag,) = (value for value in runpy.run_path(dag_file).values() if isinstance(value, DAG))
@@ -29,7 +34,7 @@ def run(dag_file: str) -> dict[str, Any]:
                 "task_id": row.task_id,
                 "map_index": row.map_index,
                 "key": row.key,
-                "value": XComModel.deserialize_value(row),
+                "value": value_of(row),
             }
             for row in rows
         ]

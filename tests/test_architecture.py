@@ -21,6 +21,7 @@ ORDER = [
     "exceptions",
     "connection",
     "parameters",
+    "signature",
     "jobs",
     "client",
     "links",
@@ -74,7 +75,7 @@ def test_only_the_client_talks_to_alibaba_cloud() -> None:
 
 
 AIRFLOW = """
-import airflow.sdk, airflow.providers.common.compat.sdk as compat
+import airflow.providers.common.compat.sdk as compat
 compat.BaseHook, compat.BaseOperator, compat.BaseOperatorLink, compat.XCom, compat.AirflowNotFoundException
 """
 

@@ -21,7 +21,7 @@ b { color: var(--accent); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 500; }
-td { overflow-wrap: anywhere; }
+td { overflow-wrap: break-word; }
 """
 
 

@@ -242,7 +242,7 @@ class ImsHook(BaseHook):
 
         # Read on the caller's thread: Airflow keeps a connection under test in the caller's context.
         _ = self.settings
-        with start_blocking_portal(name="ims-hook") as portal:
+        with start_blocking_portal() as portal:
             return portal.call(call_and_close)
 
     # ---- forms of Airflow before 3.2, which ignores the metadata

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from typing import TYPE_CHECKING
+
+import pytest
+from packaging.version import Version
 
 import airflow_provider_ims
 from airflow_provider_ims.connection_fields import CONN_FIELDS
@@ -11,6 +15,9 @@ from airflow_provider_ims.connection_fields import CONN_FIELDS
 if TYPE_CHECKING:
     from airflow_provider_ims.emulator.process import EmulatorProcess
     from dev.sandbox import AirflowSandbox
+
+
+AIRFLOW = Version(version("apache-airflow")).release
 
 
 def rows(airflow: AirflowSandbox, *command: str) -> list[dict[str, str]]:
@@ -57,7 +64,7 @@ def test_connections_test(airflow: AirflowSandbox, ims_emulator: EmulatorProcess
     wrong = {**ims_emulator.connection(), "password": "canary"}
     airflow.airflow("connections", "add", "ims_wrong", "--conn-json", json.dumps(wrong))
     done = airflow.airflow("connections", "test", "ims_wrong", check=False)
-    assert done.returncode == 1
+    assert done.returncode == (1 if AIRFLOW >= (3,) else 0)  # Airflow 2 only says so
     said = " ".join(done.stdout.split())
     assert "Connection failed! Wrong access key secret: the signature was refused (SignatureDoesNotMatch)." in said
     assert "canary" not in done.stdout + done.stderr
@@ -78,6 +85,7 @@ def test_tasks_render(airflow: AirflowSandbox) -> None:
     assert "emulator-access-key" not in out
 
 
+@pytest.mark.skipif(AIRFLOW < (3, 2), reason="Airflow before 3.2 has no form from metadata")
 def test_form_of_the_airflow_ui(airflow: AirflowSandbox) -> None:
     """The payload that the connection form is drawn from has all fields, and secret ones are password fields."""
     done = airflow.python(

@@ -1,0 +1,197 @@
+"""What the fresh processes run: ``measured.py imports MODULE ...`` or ``measured.py submit CONTESTANT``.
+
+The last line of the output is the measurement, as JSON.
+
+The measuring starts after ``import airflow.sdk``, which every Airflow process has loaded before it comes to a provider.
+Nothing is imported up here that ``airflow.sdk`` does not load itself: it would be taken off what is measured.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import time
+from contextlib import AbstractContextManager
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+MEDIA = "oss://bucket/film.mp4"
+
+WATCHED = {
+    "airflow_provider_ims.hooks.ims": "our hook",
+    "airflow_provider_ims.client": "our client",
+    "airflow.sdk.execution_time.supervisor": "Airflow's reader of connections",
+    "aiohttp": "aiohttp",
+    "requests": "requests",
+    "anyio.from_thread": "anyio's portal",
+    "anyio._backends._asyncio": "anyio's portal",
+    "jmespath": "jmespath",
+    "alibabacloud_tea_openapi.utils": "the SDK's signer",
+    "alibabacloud_tea_openapi.client": "the SDK's base client",
+    "alibabacloud_credentials.client": "the SDK's credentials",
+    "alibabacloud_ice20201109.client": "the SDK's typed client and models",
+    "alibabacloud_ice20201109.models": "the SDK's typed client and models",
+}
+"""Modules whose import is timed, with all that they import, and the name of their row in the report."""
+
+
+class Stopwatch(AbstractContextManager["Stopwatch"]):
+    """CPU time of this process (user and system, all threads), wall time and memory of a ``with`` block."""
+
+    def __enter__(self) -> Self:
+        """Start."""
+        gc.collect()
+        self._rss = _rss()
+        self._wall = time.perf_counter()
+        self._cpu = time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self.cpu = time.process_time() - self._cpu
+        self.wall = time.perf_counter() - self._wall
+        self.rss = _rss() - self._rss
+
+
+class ImportClock(MetaPathFinder):
+    """Times the imports of :data:`WATCHED`, each without the watched ones inside it.
+
+    Who imports a module first pays for it, as in life: aiohttp costs the SDK's signer nothing where it is loaded.
+    """
+
+    def __init__(self) -> None:
+        self.cpu: dict[str, float] = {}
+        self._inner = [0.0]
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find a watched module and see to it that its execution is timed."""
+        row = WATCHED.get(fullname)
+        spec = PathFinder.find_spec(fullname, path, target) if row else None
+        if row is None or spec is None or spec.loader is None:
+            return None
+        spec.loader.exec_module = self._timed(row, spec.loader.exec_module)  # type: ignore[assignment, method-assign]
+        return spec
+
+    def _timed(self, row: str, execute: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+        def timed(module: ModuleType) -> None:
+            self._inner.append(0.0)
+            start = time.process_time()
+            try:
+                execute(module)
+            finally:
+                spent = time.process_time() - start
+                self.cpu[row] = self.cpu.get(row, 0.0) + spent - self._inner.pop()
+                self._inner[-1] += spent
+
+        return timed
+
+
+def imports(modules: Sequence[str]) -> dict[str, Any]:
+    """Import modules and report what they cost."""
+    before = set(sys.modules)
+    with Stopwatch() as watch:
+        for module in modules:
+            import_module(module)
+    return {
+        "cpu": watch.cpu,
+        "wall": watch.wall,
+        "rss": watch.rss,
+        "modules": sorted(set(sys.modules) - before),
+    }
+
+
+def submit(contestant: str) -> dict[str, Any]:
+    """Submit one job, cold, and report what it cost."""
+    connection = json.loads(os.environ["AIRFLOW_CONN_IMS_DEFAULT"])
+    before = len(sys.modules)
+    clock = ImportClock()
+    sys.meta_path.insert(0, clock)
+    with Stopwatch() as watch:
+        job_id = CONTESTANTS[contestant](connection)
+    return {
+        "job_id": job_id,
+        "cpu": watch.cpu,
+        "wall": watch.wall,
+        "rss": watch.rss,
+        "modules": len(sys.modules) - before,
+        "imports": clock.cpu,
+        "rest": watch.cpu - sum(clock.cpu.values()),
+    }
+
+
+def ours(_connection: dict[str, Any]) -> str:
+    """Submit with the provider's hook, which reads the connection itself."""
+    from airflow_provider_ims.hooks.ims import ImsHook  # noqa: PLC0415 - measured
+
+    return ImsHook().submit_copyright_extract_job(MEDIA)
+
+
+def typed_sync(connection: dict[str, Any]) -> str:
+    """Submit with the official typed client, as its documentation does."""
+    client, request = _typed(connection)
+    return str(client.submit_copyright_extract_job(request).body.data.job_id)
+
+
+def typed_async(connection: dict[str, Any]) -> str:
+    """Submit with the official typed client's asynchronous method."""
+    import asyncio  # noqa: PLC0415 - measured
+
+    client, request = _typed(connection)
+    return str(asyncio.run(client.submit_copyright_extract_job_async(request)).body.data.job_id)
+
+
+CONTESTANTS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "ours": ours,
+    "typed SDK, sync": typed_sync,
+    "typed SDK, async": typed_async,
+}
+
+
+def _typed(connection: dict[str, Any]) -> tuple[Any, Any]:
+    """Return the typed client and the request."""
+    from alibabacloud_ice20201109 import models  # noqa: PLC0415 - measured
+    from alibabacloud_ice20201109.client import Client  # noqa: PLC0415
+    from alibabacloud_tea_openapi.utils_models import Config  # noqa: PLC0415
+
+    scheme, _, endpoint = connection["host"].partition("://")
+    client = Client(
+        Config(
+            access_key_id=connection["login"],
+            access_key_secret=connection["password"],
+            region_id=connection["extra"]["region_id"],
+            endpoint=endpoint,
+            protocol=scheme,
+        )
+    )
+    media = models.SubmitCopyrightExtractJobRequestInput(media=MEDIA, type="OSS")
+    return client, models.SubmitCopyrightExtractJobRequest(input=media)
+
+
+def _rss() -> int:
+    """Return this process's resident memory in bytes; psutil comes with Airflow, which has loaded it."""
+    import psutil  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def main() -> None:
+    """Load what is common to all, measure, and print the measurement."""
+    import_module("airflow.sdk")
+    what, *arguments = sys.argv[1:]
+    report = imports(arguments) if what == "imports" else submit(*arguments)
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,315 @@
+"""The pictures of the docs, taken from a real Airflow; a check of the UI too, since it ends with 1 where one is wrong.
+
+Needs the Python package ``playwright`` and Chromium, and a font with Chinese characters for one of the watermarks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from playwright.sync_api import Error as BrowserError
+from playwright.sync_api import expect, sync_playwright
+
+from airflow_provider_ims.connection_fields import CONN_FIELDS, CONN_NAME, UI_FIELD_BEHAVIOUR
+from dev.console import Interrupted, say, stop_on_signals
+from dev.demo import EXAMPLE, SUSPECTS
+from dev.sandbox import ROOT
+from dev.ui import CONNECTION_ID, airflow_with_emulator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from playwright.sync_api import Browser, Locator, Page
+
+    from airflow_provider_ims.emulator.process import EmulatorProcess
+    from dev.standalone import StandaloneAirflow
+
+IMAGES = ROOT / "docs" / "images"
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = ("--disable-gpu", "--disable-quic", "--disable-sync")
+LINK = "https://api.aliyun.com/api/ICE/2020-11-09/QueryCopyrightExtractJob?RegionId=cn-shanghai&params="
+MAX_BYTES = 300_000
+
+WIDTH = 1280
+HEIGHT = 2000
+"""More than a picture has, so that nothing needs to be scrolled."""
+FORM_WIDTH = 630
+"""The form shows one group of fields at a time: both stand side by side in one picture."""
+
+MILLISECONDS = 1000
+PATIENCE = 30.0
+"""Seconds that the UI may take for anything."""
+
+STS_CONNECTION = "ims_sts"
+STANDARD_VALUES = {"login": "id-of-a-temporary-key", "password": "not a secret"}
+EXTRA_VALUES: dict[str, Any] = {
+    "region_id": "cn-shanghai",
+    "network": "public",
+    "auth_type": "sts",
+    "security_token": "not a secret either",
+    "connect_timeout": 5,
+    "read_timeout": 10,
+}
+SECRETS = ("password", "element_security_token")
+
+
+class WrongPictureError(RuntimeError):
+    """The UI does not show what it should; the text says what is amiss."""
+
+
+class Camera:
+    """Takes the pictures.
+
+    :param browser: a running browser
+    :param airflow: the Airflow to photograph
+    :param emulator: the emulator behind it
+    :param out: folder of the pictures
+    """
+
+    def __init__(self, browser: Browser, airflow: StandaloneAirflow, emulator: EmulatorProcess, out: Path) -> None:
+        self._airflow = airflow
+        self._emulator = emulator
+        self._out = out
+        context = browser.new_context(
+            viewport={"width": WIDTH, "height": HEIGHT},
+            color_scheme="light",
+            reduced_motion="reduce",
+            locale="en-US",
+            timezone_id="UTC",
+        )
+        context.set_default_timeout(PATIENCE * MILLISECONDS)
+        self.page: Page = context.new_page()
+
+    def log_in(self) -> None:
+        """Log in to Airflow by its form."""
+        page = self.page
+        page.goto(self._airflow.url)
+        page.locator("input[name=username]").fill(self._airflow.username)
+        page.locator("input[name=password]").fill(self._airflow.password)
+        page.locator("button[type=submit]").click()
+        expect(page.get_by_role("link", name="Dags").first).to_be_visible()
+
+    def connection_form(self) -> None:
+        """Fill in the form of a new connection, photograph it, save it, and check what was saved."""
+        page = self.page
+        page.set_viewport_size({"width": FORM_WIDTH, "height": HEIGHT})
+        page.goto(f"{self._airflow.url}/connections")
+        page.get_by_role("button", name="Add Connection").click()
+        form = page.get_by_role("dialog")
+        form.locator("input[name=connection_id]").fill(STS_CONNECTION)
+        connection_type = form.get_by_role("combobox").first
+        connection_type.fill(CONN_NAME)
+        connection_type.press("Enter")
+        for name, value in STANDARD_VALUES.items():
+            form.locator(f"input[name={name}]").fill(value)
+        for label in UI_FIELD_BEHAVIOUR["relabeling"].values():
+            expect(form.get_by_text(label, exact=True)).to_be_visible()
+        standard = self._photograph_form(form)
+
+        _open_extra_fields(form)
+        for name, value in EXTRA_VALUES.items():
+            _fill(form, name, value)
+        _check_extra_fields(form)
+        for name in SECRETS:
+            expect(form.locator(f"input[name={name}]")).to_have_attribute("type", "password")
+        extra = self._photograph_form(form)
+        self._save("connection-form", self._side_by_side(standard, extra))
+
+        form.get_by_role("button", name="Save").click()
+        expect(form).to_be_hidden()
+        saved = self._airflow.request("GET", f"/connections/{STS_CONNECTION}")
+        check(json.loads(saved["extra"]), {**EXTRA_VALUES, "security_token": "***"}, "The form saved other extras")
+        page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+
+    def connection_of_the_emulator(self) -> None:
+        """Check the form for editing, and the button that tests a connection; no picture."""
+        page = self.page
+        page.goto(f"{self._airflow.url}/connections")
+        row = page.get_by_role("row").filter(has_text=CONNECTION_ID)
+        row.get_by_role("button", name="Edit Connection").click()
+        form = page.get_by_role("dialog")
+        expect(form.locator("input[name=host]")).to_have_value(self._emulator.endpoint)
+        _open_extra_fields(form)
+        _check_extra_fields(form)
+        form.get_by_role("button", name="Close").click()
+        expect(form).to_be_hidden()
+        with page.expect_response("**/connections/test") as response:
+            row.get_by_role("button", name="Test Connection").click()
+        answer = response.value.json()
+        expected = {"status": True, "message": f"Connected to {self._emulator.endpoint} (region cn-shanghai)"}
+        check(answer, expected, "The connection test of the UI failed")
+
+    def task(self) -> None:
+        """Run the example DAG, and photograph XComs and link of a task instance."""
+        dag_id = EXAMPLE.stem
+        say(f"  running the DAG {dag_id} ...")
+        run_id = self._airflow.trigger(dag_id)
+        state = self._airflow.wait_for_run(dag_id, run_id)
+        check(state, "success", f"The run of {dag_id} ended otherwise")
+        jobs = {job["media"]: job["job_id"] for job in self._emulator.jobs()}
+        found = [self._airflow.xcom(dag_id, run_id, "submit", "job_id", index) for index in range(len(SUSPECTS))]
+        check(found, [jobs[media] for media in SUSPECTS], "The XComs have other jobs than the emulator")
+
+        page = self.page
+        instance = f"{self._airflow.url}/dags/{dag_id}/runs/{run_id}/tasks/submit/mapped/0"
+        page.goto(f"{instance}/xcom")
+        for key in ("job_id", "return_value"):
+            row = page.get_by_role("row").filter(has=page.get_by_role("cell", name=key, exact=True))
+            expect(row).to_contain_text(found[0])
+        # The value is a small editor, which comes later than the rest.
+        page.get_by_role("button", name="Expand all").click()
+        expect(page.get_by_text("query_action")).to_be_visible()
+        self._save("task-xcom", self._photograph_down_to(page.get_by_role("table").last, margin=24))
+
+        page.goto(f"{instance}/details")
+        link = page.get_by_role("link", name="IMS job", exact=True)
+        expect(link).to_be_visible()
+        expect(link).to_have_attribute("href", re.compile(f"^{re.escape(LINK)}.*{found[0]}"))
+        # Further down stand the host's name and the like.
+        last = page.get_by_role("row").filter(has=page.get_by_role("cell", name="Duration", exact=True))
+        self._save("task-link", self._photograph_down_to(last))
+
+    def emulator(self) -> None:
+        """Photograph the page of the emulator."""
+        self._emulator.advance(3600)
+        page = self.page
+        page.goto(f"{self._emulator.endpoint}/_emulator")
+        bill = self._emulator.bill()
+        expect(page.get_by_text(f"{bill['price']} {bill['currency']}", exact=True)).to_be_visible()
+        for job in self._emulator.jobs():
+            row = page.get_by_role("row").filter(has_text=job["job_id"])
+            expect(row.first).to_contain_text(SUSPECTS[job["media"]][1])
+        check(len(bill["lines"]), len(SUSPECTS), "There are other jobs on the bill")
+        # Jobs and media; the journal of the requests stands further down.
+        self._save("emulator", self._photograph_down_to(page.get_by_role("table").nth(1), margin=24))
+
+    def _photograph_form(self, form: Locator) -> bytes:
+        # No field in focus, and no corners of what is behind the form.
+        self.page.evaluate("document.activeElement.blur()")
+        picture: bytes = form.screenshot(animations="disabled", style="[role=dialog] { border-radius: 0 !important }")
+        return picture
+
+    def _photograph_down_to(self, last: Locator, margin: int = 0) -> bytes:
+        """Photograph the page from its top down to the end of an element."""
+        expect(last).to_be_visible()
+        box = last.bounding_box()
+        if box is None:
+            raise WrongPictureError("An element has gone while it was looked at.")
+        height = box["y"] + box["height"] + margin
+        picture: bytes = self.page.screenshot(
+            animations="disabled", clip={"x": 0, "y": 0, "width": WIDTH, "height": height}
+        )
+        return picture
+
+    def _side_by_side(self, *pictures: bytes) -> bytes:
+        """Put pictures beside each other; the browser does it, so that no picture library is needed."""
+        images = "".join(
+            f'<img src="data:image/png;base64,{base64.b64encode(picture).decode()}">' for picture in pictures
+        )
+        page = self.page.context.new_page()
+        try:
+            page.set_viewport_size({"width": 2 * WIDTH, "height": HEIGHT})
+            page.set_content(
+                "<style>body { margin: 0 } div { display: inline-flex; gap: 16px; align-items: start }"
+                "img { border: 1px solid #ddd }</style>"
+                f"<div>{images}</div>"
+            )
+            page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth)")
+            picture: bytes = page.locator("div").screenshot()
+        finally:
+            page.close()
+        return picture
+
+    def _save(self, name: str, picture: bytes) -> None:
+        if len(picture) > MAX_BYTES:
+            raise WrongPictureError(f"{name}.png has {len(picture)} bytes, more than {MAX_BYTES}.")
+        path = self._out / f"{name}.png"
+        path.write_bytes(picture)
+        say(f"  {path.name}: {len(picture) // 1000} kB")
+
+
+def screenshots(out: Path) -> None:
+    """Take all pictures.
+
+    :param out: the folder to write them to
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    with airflow_with_emulator() as (airflow, emulator), sync_playwright() as playwright:
+        say(f"Airflow is ready after {time.monotonic() - started:.0f} s. Taking the pictures ...")
+        installed = next(filter(None, map(shutil.which, CHROMIUM)), None)
+        # Ours to stop, after an interrupt too: hence no signal handlers of its own. Without an installed browser
+        # Playwright takes the one that "playwright install" has downloaded.
+        browser = playwright.chromium.launch(
+            executable_path=installed, args=FLAGS, handle_sigint=False, handle_sigterm=False, handle_sighup=False
+        )
+        expect.set_options(timeout=PATIENCE * MILLISECONDS)
+        try:
+            camera = Camera(browser, airflow, emulator, out)
+            camera.log_in()
+            camera.connection_form()
+            camera.connection_of_the_emulator()
+            camera.task()
+            camera.emulator()
+        finally:
+            browser.close()
+    say(f"Done in {time.monotonic() - started:.0f} s.")
+
+
+def check(found: object, expected: object, otherwise: str) -> None:
+    """Compare.
+
+    :raises WrongPictureError: with the text of ``otherwise``, if they differ
+    """
+    if found != expected:
+        raise WrongPictureError(f"{otherwise}: {found!r} in place of {expected!r}.")
+
+
+def _open_extra_fields(form: Locator) -> None:
+    form.get_by_role("button", name="Extra Fields", exact=True).click()
+
+
+def _check_extra_fields(form: Locator) -> None:
+    for field in CONN_FIELDS.values():
+        expect(form.get_by_text(field["label"], exact=True)).to_be_visible()
+        expect(form.get_by_text(field["description"], exact=True)).to_be_visible()
+
+
+def _fill(form: Locator, name: str, value: object) -> None:
+    """Fill in an extra field: choose from a list, or write."""
+    if "enum" not in CONN_FIELDS[name]["schema"]:
+        form.locator(f"input[name=element_{name}]").fill(str(value))
+        return
+    choice = form.locator(f"#element_{name}").get_by_role("combobox")
+    choice.fill(str(value))
+    choice.press("Enter")
+    expect(form.locator(f"input[name=element_{name}]")).to_have_value(str(value))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m dev.screenshots", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, default=IMAGES, help="folder of the pictures (docs/images)")
+    options = parser.parse_args(arguments)
+    stop_on_signals()
+    try:
+        screenshots(options.out)
+    except Interrupted:
+        say("Interrupted; all is stopped and removed.")
+        return 130
+    except (AssertionError, BrowserError, RuntimeError) as error:
+        say(f"{type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
