@@ -1,6 +1,6 @@
 # make demo   the main job in a real Airflow, against the local emulator
 # make test   the tests
-# make help   all of it
+# make help   the rest
 #
 # Each target sets up what it needs: a virtual environment in .venv, made anew when pyproject.toml changes.
 # PYTHON names the interpreter to make it with.
@@ -11,7 +11,7 @@ BIN = $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test lint bench screenshots build clean
+.PHONY: help demo ui test test-oldest lint bench screenshots build clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -34,6 +34,19 @@ test: $(VENV)/.ready ## run the tests
 	@echo "Running the tests ..."
 	@$(BIN)/python -m pytest $(ARGS)
 
+# The oldest Airflow that the provider promises, with the dependencies of its day; ours in the newest versions.
+VENV_OLDEST ?= .venv-oldest
+OLDEST = $(BIN)/uv pip install --quiet --python $(VENV_OLDEST)/bin/python
+test-oldest: $(VENV)/.ready ## run the tests on the oldest supported Airflow
+	@echo "Installing Airflow 2.11 into $(VENV_OLDEST) ..."
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV_OLDEST)
+	@$(OLDEST) --exclude-newer 2026-03-20 'apache-airflow==2.11.2' --group test
+	@$(OLDEST) --no-deps --upgrade apache-airflow-providers-common-compat alibabacloud-tea-openapi darabonba-core \
+		alibabacloud-ice20201109
+	@$(OLDEST) --exclude-newer 2026-03-20 alibabacloud-credentials alibabacloud-gateway-spi aiohttp jmespath
+	@$(OLDEST) --no-deps --editable .
+	@$(VENV_OLDEST)/bin/python -m pytest $(ARGS)
+
 lint: $(VENV)/.ready ## ruff (with Airflow's rules), format check, mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff check --select AIR --preview .
@@ -54,4 +67,4 @@ build: $(VENV)/.ready ## build wheel and sdist into dist/
 	@ls dist
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV_OLDEST) dist .mypy_cache .pytest_cache .ruff_cache
