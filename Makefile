@@ -41,10 +41,8 @@ test-oldest: $(VENV)/.ready ## run the tests on the oldest supported Airflow
 	@echo "Installing Airflow 2.11 into $(VENV_OLDEST) ..."
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV_OLDEST)
 	@$(OLDEST) --exclude-newer 2026-03-20 'apache-airflow==2.11.2' --group test
-	@$(OLDEST) --no-deps --upgrade apache-airflow-providers-common-compat alibabacloud-tea-openapi darabonba-core \
-		alibabacloud-ice20201109
-	@$(OLDEST) --exclude-newer 2026-03-20 alibabacloud-credentials alibabacloud-gateway-spi aiohttp jmespath
-	@$(OLDEST) --no-deps --editable .
+	@$(OLDEST) --upgrade-package apache-airflow-providers-common-compat --upgrade-package alibabacloud-tea-openapi \
+		--upgrade-package alibabacloud-ice20201109 --upgrade-package darabonba-core --editable .
 	@$(VENV_OLDEST)/bin/python -m pytest $(ARGS)
 
 lint: $(VENV)/.ready ## ruff (with Airflow's rules), format check, mypy

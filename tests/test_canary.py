@@ -7,6 +7,7 @@ import logging
 import re
 import traceback
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -110,6 +111,21 @@ def test_exception_carries_no_secret(
     while seen is not None:  # nothing hides in a suppressed context either
         assert leaks(repr(vars(seen)).encode()) == []
         seen = seen.__cause__ or seen.__context__
+
+
+@pytest.mark.parametrize(
+    "secret", [SECRET, TOKEN, quote(TOKEN, safe=""), f"Signature={'0a' * 32}", f"signature={TOKEN}"]
+)
+def test_service_text_is_redacted(secret: str, emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever of the signed request the service repeats, none of it is in our message."""
+    monkeypatch.setenv("AIRFLOW_CONN_IMS_DEFAULT", emulator.connection_json())
+    body = json.dumps(
+        {"Code": "SignatureDoesNotMatch", "Message": f"we got <{secret}>, go to", "Recommend": f"u?{secret}"}
+    )
+    emulator.fault("SubmitCopyrightExtractJob", "answer", status=400, body=body)
+    with pytest.raises(ImsError, match=r"we got <.*\*\*\*.*go to.*Diagnosis: u\?") as caught:
+        ImsHook().submit_copyright_extract_job("oss://b-1/a.mp4")
+    assert leaks(str(caught.value).encode()) == []
 
 
 def test_oracle_finds_a_leak() -> None:

@@ -165,6 +165,7 @@ async def test_answer_to_a_query_becomes_an_error(
         await call(settings)
     error = caught.value
     assert type(error) is kind
+    assert isinstance(error, AirflowFailException) == (kind is ImsRequestError)
     assert code is None or error.code == code
     assert (error.action, error.http_status) == (QUERY, options["status"])
     assert says in str(error)

@@ -240,8 +240,6 @@ class ImsHook(BaseHook):
             finally:
                 await self.aclose()
 
-        # Read on the caller's thread: Airflow keeps a connection under test in the caller's context.
-        _ = self.settings
         with start_blocking_portal() as portal:
             return portal.call(call_and_close)
 

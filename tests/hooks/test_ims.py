@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.providers.common.compat.sdk import Connection
 
 from airflow_provider_ims.exceptions import (
     ImsApiError,
@@ -187,6 +189,18 @@ def test_connection_test_reads_the_refusal(status: int, code: str, says: str, im
     ok, text = ImsHook().test_connection()
     assert not ok
     assert says in text
+
+
+def test_connection_under_test_need_not_be_stored(
+    ims_emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The UI tests a connection before it is saved: Airflow keeps it in the context of the call."""
+    monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
+    fields = ims_emulator.connection()
+    connection = Connection(conn_id="unsaved", **{**fields, "extra": json.dumps(fields["extra"])})
+    if "_preset_connections" not in vars(pytest.importorskip("airflow.sdk.execution_time.context")):
+        pytest.skip("Airflow before 3.3 stores it first")
+    assert connection.test_connection() == (True, f"Connected to {ims_emulator.endpoint} (region cn-shanghai)")
 
 
 def test_interrupted_call_ends_at_once(ims_emulator: EmulatorProcess) -> None:

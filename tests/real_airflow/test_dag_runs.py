@@ -71,6 +71,7 @@ def test_wrong_input_fails_the_task_and_sends_nothing(airflow: AirflowSandbox, i
     assert ims_emulator.requests() == []
     assert run.xcom("submit") == []
     assert set(run.xcom("submit", "_link_ImsJobLink")) <= {""}
+    assert "TypeError" not in run.output
 
 
 def test_unknown_submission_is_not_retried(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
