@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 API_VERSION = "2020-11-09"
 USER_AGENT = f"airflow-provider-ims/{__version__}"
 
+HTTP_SUCCESS = range(200, 300)
 HTTP_BAD_REQUEST = 400
 HTTP_SERVER_ERROR = 500
 
@@ -114,7 +115,7 @@ class ImsClient:
             except ImsError as error:
                 if not _maybe_carried_out(error):
                     raise
-                unknown = submit_unknown(action, params, str(error), getattr(error, "request_id", None))
+                unknown = submit_unknown(action, params, error.problem, getattr(error, "request_id", None))
         raise unknown
 
     def _new_session(self) -> aiohttp.ClientSession:
@@ -129,6 +130,8 @@ class ImsClient:
             trust_env=not settings.is_loopback,
             trace_configs=[_sent_flag()],
             headers={"accept": "application/json", "user-agent": USER_AGENT},
+            # A request without a body has no type; one that is sent would have to be signed.
+            skip_auto_headers=("Content-Type",),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
@@ -156,7 +159,7 @@ class ImsClient:
             answer = json.loads(body)
         except (ValueError, RecursionError):
             answer = None
-        if isinstance(answer, dict) and status < HTTP_BAD_REQUEST and not _refused(answer):
+        if isinstance(answer, dict) and status in HTTP_SUCCESS and not _refused(answer):
             return answer
         details = answer if isinstance(answer, dict) else {}
         code = _string(details, "Code")
@@ -173,7 +176,8 @@ class ImsClient:
         if recommend := _string(details, "Recommend"):
             problem += f" Diagnosis: {self._harmless(recommend)}."
         raise kind(
-            f"{problem} {_advice(kind, code, action)}",
+            problem,
+            advice=_advice(kind, code, action),
             action=action,
             code=code,
             request_id=request_id,
@@ -189,13 +193,13 @@ class ImsClient:
         why = self._harmless(_cause(error))
         if sent:
             return ImsTransportError(
-                f"{what} was sent to {host} and no answer came back: {why}. Look at the network, or raise the "
-                f"connection's read_timeout.",
+                f"{what} was sent to {host} and no answer came back: {why}.",
+                advice="Look at the network, or raise the connection's read_timeout.",
                 sent=True,
             )
         return ImsTransportError(
-            f"{what} was not sent: {host} could not be reached: {why}. Look at the network, the proxy and the "
-            f"connection's region, network and endpoint."
+            f"{what} was not sent: {host} could not be reached: {why}.",
+            advice="Look at the network, the proxy and the connection's region, network and endpoint.",
         )
 
     def _harmless(self, text: str) -> str:
@@ -212,10 +216,10 @@ class ImsClient:
 def submit_unknown(action: str, params: Mapping[str, Any], why: str, request_id: str | None) -> ImsSubmitUnknownError:
     """Return the error for a submission of which nobody knows whether it created a job."""
     return ImsSubmitUnknownError(
-        f"It is unknown whether {action} of {_subject(params)} created a job. {why} "
-        f"IMS has no list of these jobs, so ask Alibaba Cloud support about this time"
-        f"{f' and RequestId {request_id}' if request_id else ''}, or accept a possible second bill: clearing the task "
-        f"submits again.",
+        f"It is unknown whether {action} of {_subject(params)} created a job. {why}",
+        advice="IMS has no list of these jobs: ask Alibaba Cloud support about this time"
+        f"{f' and RequestId {request_id}' if request_id else ''}, or accept that there may be a second bill: clearing "
+        "the task submits again.",
         action=action,
         request_id=request_id,
     )

@@ -12,7 +12,15 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 
 class ImsError(AirflowException):
-    """Base of all errors of this provider."""
+    """Base of all errors of this provider.
+
+    :param problem: what failed, on what and why
+    :param advice: what to do; follows the problem in the text of the error
+    """
+
+    def __init__(self, problem: str, *, advice: str = "") -> None:
+        super().__init__(f"{problem} {advice}" if advice else problem)
+        self.problem = problem
 
 
 class ImsConfigurationError(ImsError, AirflowFailException):
@@ -22,19 +30,21 @@ class ImsConfigurationError(ImsError, AirflowFailException):
 class ImsTransportError(ImsError):
     """No answer of the service came back: it could not be reached, or did not answer in time.
 
-    :param message: the text for the person on call
+    :param problem: what failed, on what and why
+    :param advice: what to do
     :param sent: whether the request may have left this machine before the failure
     """
 
-    def __init__(self, message: str, *, sent: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, problem: str, *, advice: str = "", sent: bool = False) -> None:
+        super().__init__(problem, advice=advice)
         self.sent = sent
 
 
 class ImsApiError(ImsError):
     """The service answered, and the answer is a refusal or cannot be used.
 
-    :param message: the text for the person on call
+    :param problem: what failed, on what and why
+    :param advice: what to do
     :param action: API operation, such as ``SubmitCopyrightExtractJob``
     :param code: the service's error code, None where the answer had none
     :param request_id: the service's id of the request, for a support ticket
@@ -45,15 +55,16 @@ class ImsApiError(ImsError):
 
     def __init__(
         self,
-        message: str,
+        problem: str,
         *,
+        advice: str = "",
         action: str | None = None,
         code: str | None = None,
         request_id: str | None = None,
         http_status: int | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(problem, advice=advice)
         self.action = action
         self.code = code
         self.request_id = request_id
@@ -83,12 +94,15 @@ class ImsSubmitUnknownError(ImsError, AirflowFailException):
     The service has no idempotency token for watermark jobs and no list to look the job up in. Airflow therefore does
     not retry the task: a second submission would be a second bill.
 
-    :param message: the text for the person on call
+    :param problem: what failed, on what and why
+    :param advice: what to do
     :param action: the submit action
     :param request_id: the service's id of the request, where one came back
     """
 
-    def __init__(self, message: str, *, action: str | None = None, request_id: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, problem: str, *, advice: str = "", action: str | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(problem, advice=advice)
         self.action = action
         self.request_id = request_id

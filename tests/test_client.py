@@ -150,6 +150,7 @@ LOST: list[Case] = [
     ("text, 200", answer(200, "fine"), ImsServiceError, None, "HTTP 200 and a body of 4 bytes"),
     ("empty, 200", answer(200, " "), ImsServiceError, None, "HTTP 200 and an empty body"),
     ("list, 200", answer(200, []), ImsServiceError, None, "HTTP 200 and a body of 2 bytes"),
+    ("redirect with JSON", answer(302, {}), ImsServiceError, None, "HTTP 302 and no error code"),
     ("redirect", answer(302, "", headers={"Location": "/x"}), ImsServiceError, None, "HTTP 302 and an empty body"),
 ]
 
@@ -198,6 +199,7 @@ async def test_submission_with_an_unclear_answer_is_unknown(
         await submit(settings)
     assert isinstance(caught.value, AirflowFailException)
     assert MEDIA in str(caught.value)
+    assert "Try again" not in str(caught.value)
     assert "clearing the task submits again" in str(caught.value)
     assert len(ims_emulator.requests()) == 1
 
