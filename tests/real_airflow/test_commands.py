@@ -65,7 +65,7 @@ def test_connections_test(airflow: AirflowSandbox, ims_emulator: EmulatorProcess
     wrong = {**ims_emulator.connection(), "password": "canary"}
     airflow.airflow("connections", "add", "ims_wrong", "--conn-json", json.dumps(wrong))
     done = airflow.airflow("connections", "test", "ims_wrong", check=False)
-    assert done.returncode == (1 if AIRFLOW >= (3, 2) else 0)  # older ones only say so
+    assert done.returncode == (1 if AIRFLOW >= (3, 3) else 0)  # older ones only say so
     said = " ".join(done.stdout.split())
     assert "Connection failed! Wrong access key secret: the signature was refused (SignatureDoesNotMatch)." in said
     assert "canary" not in done.stdout + done.stderr
