@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-import runpy
 import sys
 from pathlib import Path
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG
 from airflow.utils.session import create_session
 from sqlalchemy import select
+
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:  # Airflow before 3.2
+    from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
 
 try:
     from airflow.models.xcom import XComModel
@@ -25,7 +28,10 @@ def value_of(row: XComModel) -> Any:
 
 def run(dag_file: str) -> dict[str, Any]:
     """Run the one DAG that the file defines."""
-    (dag,) = (value for value in runpy.run_path(dag_file).values() if isinstance(value, DAG))
+    bag = DagBag(dag_file)
+    if bag.import_errors:
+        raise RuntimeError("\n".join(bag.import_errors.values()))
+    (dag,) = bag.dags.values()
     dag_run = dag.test()
     with create_session() as session:
         rows = session.scalars(select(XComModel).where(XComModel.run_id == dag_run.run_id))

@@ -38,4 +38,4 @@ def example_ims_copyright_extract() -> None:
     pair_with_jobs(submit.output)
 
 
-dag_object = example_ims_copyright_extract()
+example_ims_copyright_extract()

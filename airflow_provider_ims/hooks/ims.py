@@ -81,7 +81,7 @@ class ImsHook(BaseHook):
     def get_conn(self) -> TypedClient:
         """Return the official typed SDK client, with endpoint, credentials and time-outs of the connection.
 
-        Known limitation: its asynchronous methods build a TLS context for each call, and its loading takes seconds.
+        Known limitation: its asynchronous methods build a TLS context for each call, and it loads 1,600 modules.
         """
         settings = self.settings
         from airflow_provider_ims.client import typed_client  # noqa: PLC0415 - loads the SDK
@@ -217,7 +217,8 @@ class ImsHook(BaseHook):
         """Return this loop's client; loading the SDK and reading the connection happen in a thread."""
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
-            self._clients[loop] = await asyncio.to_thread(self._new_client)
+            # Whoever comes second in the meantime takes the client of the first: only one will be closed.
+            self._clients.setdefault(loop, await asyncio.to_thread(self._new_client))
         return self._clients[loop]
 
     def _new_client(self) -> ImsClient:

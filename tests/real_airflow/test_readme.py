@@ -1,0 +1,42 @@
+"""What the README shows does what it says."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.version import Version
+
+from airflow_provider_ims.connection_fields import CONN_FIELDS
+from dev.sandbox import ROOT
+
+if TYPE_CHECKING:
+    from airflow_provider_ims.emulator.process import EmulatorProcess
+    from dev.sandbox import AirflowSandbox
+
+README = (ROOT / "README.md").read_text()
+DAG, HOOK = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.skipif(Version(version("apache-airflow")).major < 3, reason="it imports airflow.sdk")
+def test_dag_of_the_readme_runs(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
+    """The first example submits a job for each of its videos."""
+    run = airflow.run_dag(airflow.add_dag(DAG, "readme.py"))
+    assert run.state == "success", run.output
+    assert run.xcom("submit") == [job["job_id"] for job in sorted(ims_emulator.jobs(), key=lambda job: job["media"])]
+    assert len(ims_emulator.jobs()) == 2
+
+
+def test_hook_of_the_readme_works(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
+    """The second example prints the watermark."""
+    ims_emulator.put_media("oss://evidence/clip-1.mp4", watermark="(c) Studio", processing_time=0)
+    assert "succeeded (c) Studio" in airflow.python("-c", HOOK).stdout
+
+
+def test_every_field_of_the_form_is_explained() -> None:
+    """The table of the connection names each field by its label and each extra by its key."""
+    for name, field in CONN_FIELDS.items():
+        assert field["label"].removesuffix(" (seconds)") in README
+        assert f"`{name}`" in README
