@@ -32,8 +32,6 @@ WATCHED = {
     "airflow.sdk.execution_time.supervisor": "Airflow's reader of connections",
     "aiohttp": "aiohttp",
     "requests": "requests",
-    "anyio.from_thread": "anyio's portal",
-    "anyio._backends._asyncio": "anyio's portal",
     "jmespath": "jmespath",
     "alibabacloud_tea_openapi.utils": "the SDK's signer",
     "alibabacloud_tea_openapi.client": "the SDK's base client",

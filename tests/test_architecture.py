@@ -22,6 +22,7 @@ ORDER = [
     "connection",
     "parameters",
     "signature",
+    "blocking",
     "jobs",
     "client",
     "links",

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
+from airflow_provider_ims.blocking import run_blocking
 from airflow_provider_ims.connection import ImsSettings, parse_connection
 from airflow_provider_ims.connection_fields import CONN_FIELDS, CONN_NAME, CONN_TYPE, UI_FIELD_BEHAVIOUR
 from airflow_provider_ims.exceptions import (
@@ -228,12 +229,7 @@ class ImsHook(BaseHook):
         return ImsClient(settings)
 
     def _blocking(self, method: Callable[..., Awaitable[T]], *args: Any) -> T:
-        """Run an asynchronous method to its end, on a loop of its own in a thread of its own.
-
-        ``asyncio.run`` would fail where Airflow calls ``on_kill``: in a signal handler, above a loop that
-        may be running.
-        """
-        from anyio.from_thread import start_blocking_portal  # noqa: PLC0415 - not for every parse of a DAG file
+        """Run an asynchronous method from synchronous code."""
 
         async def call_and_close() -> T:
             try:
@@ -241,8 +237,7 @@ class ImsHook(BaseHook):
             finally:
                 await self.aclose()
 
-        with start_blocking_portal() as portal:
-            return portal.call(call_and_close)
+        return run_blocking(call_and_close())
 
     # ---- forms of Airflow before 3.2, which ignores the metadata
 
