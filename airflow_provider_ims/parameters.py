@@ -130,8 +130,8 @@ def _https_bucket_and_key(media: str, region: str, name: str) -> tuple[str, str]
         plain = False
     if not plain:
         raise ImsConfigurationError(
-            f"{name} is a URL with credentials, a port, a query, a fragment or spaces. IMS takes no signed URLs: it "
-            f"reads the object with its own role. {_FORMS}"
+            f"{name} is a URL with credentials, a port, a query, a fragment or spaces. IMS takes no signed URLs. "
+            f"{_FORMS}"
         )
     host = url.hostname or ""
     match = _OSS_HOST.fullmatch(host)
