@@ -17,29 +17,49 @@ def run_blocking(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end and return its result.
 
     ``asyncio.run`` would fail where Airflow calls ``on_kill``: in a signal handler, above a loop that may be running.
-    An exception that is raised into the wait, as Airflow does at a time-out, cancels the coroutine and waits for its
-    end.
 
-    anyio's blocking portal does the same and costs 15 ms more to load, an eighth of a cold submission
-    (``benchmarks/cold_submit.py``).
+    An exception that is raised into the wait, as Airflow does at a time-out, cancels the coroutine and waits for its
+    end. If the coroutine ends in an error of its own then, that is raised in its place: a submission that was
+    interrupted says so.
+
+    anyio's blocking portal costs 15 ms more to load, an eighth of a cold submission (``benchmarks/cold_submit.py``).
     """
-    with _loop_in_thread() as loop:
-        # Runs in a copy of the caller's context: Airflow keeps a connection under test there.
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+    future = None
+    try:
+        with _loop_in_thread() as loop:
+            # Runs in a copy of the caller's context: Airflow keeps a connection under test there.
+            future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+            return future.result()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as interruption:
+        if future is None or not future.done() or future.cancelled():
+            raise
+        error = future.exception()
+        if error is None or error is interruption:
+            raise
+        raise error from interruption
 
 
 @contextmanager
 def _loop_in_thread() -> Iterator[asyncio.AbstractEventLoop]:
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True, name="ims-hook")
+
+    def run() -> None:
+        # The thread cleans up after itself, so that who is interrupted a second time leaves nothing running.
+        try:
+            loop.run_forever()
+        finally:
+            loop.run_until_complete(_end_all(loop))
+            loop.close()
+
+    thread = threading.Thread(target=run, daemon=True, name="ims-hook")
     thread.start()
     try:
         yield loop
     finally:
-        asyncio.run_coroutine_threadsafe(_end_all(loop), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
-        loop.close()
 
 
 async def _end_all(loop: asyncio.AbstractEventLoop) -> None:

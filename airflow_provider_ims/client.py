@@ -5,12 +5,14 @@ Not imported when a DAG file is parsed: aiohttp takes longer to load than all of
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_ims.connection import ImsSettings
 
+log = logging.getLogger(__name__)
+
 API_VERSION = "2020-11-09"
 USER_AGENT = f"airflow-provider-ims/{__version__}"
 
@@ -53,9 +57,13 @@ _CREDENTIALS = re.compile(
 _PERMISSION = re.compile(r"(Forbidden|NoPermission|PermissionDenied)(\.RAM|\.NoPermission)?")
 _SERVICE = re.compile(r"(ServiceUnavailable|InternalError|SignatureNonceUsed)(\..*)?")
 _REQUEST = re.compile(r"(Invalid|Missing|Unsupported)[A-Za-z]*(\..*)?")
-# InternalError comes after an unknown part of the work. SignatureNonceUsed says that the service has seen this request
-# before: something on the way repeated it, and the first copy may have created the job.
-_MAYBE_SUBMITTED = re.compile(r"(InternalError|SignatureNonceUsed)(\..*)?")
+_CERTAIN_REFUSAL = re.compile(r"ServiceUnavailable(\..*)?")
+# The service has seen this request before: something on the way repeated it, and the first copy may have been
+# carried out.
+_SEEN_BEFORE = re.compile(r"SignatureNonceUsed(\..*)?")
+# A gateway gave up waiting, for the client or for the service behind it.
+_GAVE_UP = (408, 499)
+_SUCCESS_CODES = frozenset({"ok", "success", "200"})
 
 _SIGNATURE_TEXT = re.compile(r"(?i)(signature=|authorization:|x-acs-security-token:)\s*[^\s,&]+")
 _MAX_SERVICE_TEXT = 400
@@ -72,6 +80,7 @@ class ImsClient:
     def __init__(self, settings: ImsSettings) -> None:
         self._settings = settings
         self._host = urlsplit(settings.endpoint).netloc
+        self._proxy = _proxy(settings)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -98,24 +107,32 @@ class ImsClient:
         """
         if self._session is None:
             self._session = self._new_session()
-        return await self._send(self._session, action, params)
+        return await self._send(self._session, action, params, SimpleNamespace(sent=False))
 
     async def submit(self, action: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Call an action that creates something, over a connection of its own.
 
-        A pooled connection that died unseen would make it unknown whether the service got the request.
+        A pooled connection that died unseen would make it unknown whether the service got the request. A call that is
+        cancelled after its request went out ends in ImsSubmitUnknownError too: nobody will read the answer.
 
         :raises ImsSubmitUnknownError: if the request may have been carried out and the answer is lost
         :raises ImsApiError: if the service refused, so that nothing was created
         :raises ImsTransportError: if the request was not sent
         """
+        wire = SimpleNamespace(sent=False)
         async with self._new_session() as session:
             try:
-                return await self._send(session, action, params)
+                return await self._send(session, action, params, wire)
             except ImsError as error:
                 if not _maybe_carried_out(error):
                     raise
                 unknown = submit_unknown(action, params, error.problem, getattr(error, "request_id", None))
+            except asyncio.CancelledError:
+                if not wire.sent:
+                    raise
+                unknown = submit_unknown(action, params, "It was interrupted while it waited for the answer.", None)
+                # Who interrupts may end the process before anybody sees the error.
+                log.warning("%s", unknown)
         raise unknown
 
     def _new_session(self) -> aiohttp.ClientSession:
@@ -126,8 +143,6 @@ class ImsClient:
                 connect=settings.connect_timeout,
                 sock_read=settings.read_timeout,
             ),
-            # The environment's proxies, NO_PROXY included, but never for the emulator on this machine.
-            trust_env=not settings.is_loopback,
             trace_configs=[_sent_flag()],
             headers={"accept": "application/json", "user-agent": USER_AGENT},
             # A request without a body has no type; one that is sent would have to be signed.
@@ -135,16 +150,19 @@ class ImsClient:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
-    async def _send(self, session: aiohttp.ClientSession, action: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    async def _send(
+        self, session: aiohttp.ClientSession, action: str, params: Mapping[str, Any], wire: SimpleNamespace
+    ) -> dict[str, Any]:
         query = canonical_query(_as_text(action, params))
         url = URL(f"{self._settings.endpoint}/?{query}", encoded=True)
         key, host = self._settings.credentials, self._host
         headers = signed_headers(key, host=host, action=action, version=API_VERSION, query=query)
-        wire = SimpleNamespace(sent=False)
         # Errors are raised below, outside the except block: aiohttp's exceptions carry the request's headers with
         # the signature and the token, and would travel along as the context of ours.
         try:
-            async with session.post(url, headers=headers, trace_request_ctx=wire, allow_redirects=False) as response:
+            async with session.post(
+                url, headers=headers, trace_request_ctx=wire, allow_redirects=False, proxy=self._proxy
+            ) as response:
                 status, answer_headers, body = response.status, response.headers, await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             failure = self._transport_error(action, params, error, sent=wire.sent)
@@ -165,7 +183,7 @@ class ImsClient:
         code = _string(details, "Code")
         request_id = _string(details, "RequestId") or headers.get("x-acs-request-id")
         kind = _error_class(code, status)
-        problem = f"{action} of {_subject(params)} in {self._settings.region} "
+        problem = f"{_what(action, params)} in {self._settings.region} "
         if code:
             problem += f"was refused: {code}: {self._harmless(_string(details, 'Message') or 'no message')}"
         elif isinstance(answer, dict):
@@ -188,8 +206,7 @@ class ImsClient:
     def _transport_error(
         self, action: str, params: Mapping[str, Any], error: Exception, *, sent: bool
     ) -> ImsTransportError:
-        host = self._host
-        what = f"{action} of {_subject(params)}"
+        host, what = self._host, _what(action, params)
         why = self._harmless(_cause(error))
         if sent:
             return ImsTransportError(
@@ -216,7 +233,7 @@ class ImsClient:
 def submit_unknown(action: str, params: Mapping[str, Any], why: str, request_id: str | None) -> ImsSubmitUnknownError:
     """Return the error for a submission of which nobody knows whether it created a job."""
     return ImsSubmitUnknownError(
-        f"It is unknown whether {action} of {_subject(params)} created a job. {why}",
+        f"It is unknown whether {_what(action, params)} created a job. {why}",
         advice="IMS has no list of these jobs: ask Alibaba Cloud support about this time"
         f"{f' and RequestId {request_id}' if request_id else ''}, or accept that there may be a second bill: clearing "
         "the task submits again.",
@@ -256,16 +273,46 @@ def _as_text(action: str, params: Mapping[str, Any]) -> dict[str, str]:
     return texts
 
 
-def _subject(params: Mapping[str, Any]) -> str:
-    """Name what a call is about, for messages."""
+def _proxy(settings: ImsSettings) -> URL | None:
+    """Return the environment's proxy for the endpoint; never one for the emulator on this machine.
+
+    Not left to aiohttp's ``trust_env``: that reads ``~/.netrc`` too, whose entry would replace our Authorization.
+
+    :raises ImsConfigurationError: if the proxy is none that can be used; its value may hold a password
+    """
+    endpoint = urlsplit(settings.endpoint)
+    if settings.is_loopback or proxy_bypass(endpoint.netloc):
+        return None
+    proxies = getproxies()
+    value = proxies.get(endpoint.scheme) or proxies.get("all")
+    if not value:
+        return None
+    try:
+        proxy = URL(value if "://" in value else f"http://{value}")
+        usable = proxy.scheme in {"http", "https"} and bool(proxy.host)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ImsConfigurationError(
+            f"The proxy that the environment names for {endpoint.scheme} (HTTPS_PROXY or ALL_PROXY) is not an http:// "
+            f"or https:// URL. Correct it, or add {endpoint.hostname} to NO_PROXY."
+        )
+    return proxy
+
+
+def _what(action: str, params: Mapping[str, Any]) -> str:
+    """Name a call and what it is about, for messages."""
     if "JobId" in params:
-        return f"job {params['JobId']}"
-    return str(params["Input"]) if "Input" in params else "nothing in particular"
+        return f"{action} of job {params['JobId']}"
+    return f"{action} of {params['Input']}" if "Input" in params else action
 
 
 def _refused(answer: Mapping[str, Any]) -> bool:
-    """Whether a 200 is a refusal in disguise: some families answer ``Success: false`` with a code."""
-    return bool(_string(answer, "Code")) and str(answer.get("Success", "")).lower() == "false"
+    """Whether a 200 is a refusal in disguise: an error code where the data should be, or ``Success: false``."""
+    code = _string(answer, "Code")
+    if code is None or code.lower() in _SUCCESS_CODES:
+        return False
+    return not answer.get("Data") or str(answer.get("Success", "")).lower() == "false"
 
 
 def _string(answer: Mapping[str, Any], name: str) -> str | None:
@@ -288,14 +335,21 @@ def _error_class(code: str | None, status: int) -> type[ImsApiError]:
 
 
 def _maybe_carried_out(error: ImsError) -> bool:
-    """Whether a call that ended in an error may have been carried out by the service."""
+    """Whether a call that ended in an error may have been carried out by the service.
+
+    No codes of IMS are documented, so only what is known to be a refusal counts as one.
+    """
     match error:
         case ImsTransportError():
             return error.sent
-        case ImsServiceError(code=None):
+        case ImsThrottledError() | ImsCredentialsError():
+            return False
+        case ImsApiError(code=str(code)) if _CERTAIN_REFUSAL.fullmatch(code):
+            return False
+        case ImsApiError(code=str(code)) if _SEEN_BEFORE.fullmatch(code):
             return True
-        case ImsApiError(code=str(code)):
-            return bool(_MAYBE_SUBMITTED.fullmatch(code))
+        case ImsApiError(http_status=int(status)):
+            return not HTTP_BAD_REQUEST <= status < HTTP_SERVER_ERROR or status in _GAVE_UP
         case _:
             return False
 
@@ -345,7 +399,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 def typed_client(settings: ImsSettings) -> Client:
     """Return the official typed client, with endpoint and credentials of the connection."""
-    from alibabacloud_ice20201109.client import Client  # noqa: PLC0415 - 1,300 modules, only for who asks for it
+    from alibabacloud_ice20201109.client import Client  # noqa: PLC0415 - 1,600 modules, only for who asks for it
     from alibabacloud_tea_openapi.utils_models import Config  # noqa: PLC0415
 
     endpoint = urlsplit(settings.endpoint)

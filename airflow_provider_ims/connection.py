@@ -188,7 +188,7 @@ def _endpoint(connection: Connection, region: str, network: str, where: str) -> 
 def _explicit_endpoint(endpoint: str, port: int | None, region: str, where: str) -> str:
     problem = f"{where}: Endpoint"  # its value is not repeated: it may hold a password
     url = _split_endpoint(endpoint, problem)
-    host = url.hostname or ""
+    host = (url.hostname or "").rstrip(".")
     if url.scheme not in {"http", "https"}:
         raise ImsConfigurationError(f"{problem} has a scheme that is not https. Give a host name or an https:// URL.")
     if url.username is not None or url.password is not None:
@@ -206,7 +206,8 @@ def _explicit_endpoint(endpoint: str, port: int | None, region: str, where: str)
         )
     if port and url.port and port != url.port:
         raise ImsConfigurationError(f"{problem} and Port name different ports. Empty Port.")
-    return f"{url.scheme}://{url.netloc.lower()}{f':{port}' if port and not url.port else ''}"
+    chosen_port = url.port or port
+    return f"{url.scheme}://{f'[{host}]' if ':' in host else host}{f':{chosen_port}' if chosen_port else ''}"
 
 
 def _split_endpoint(endpoint: str, problem: str) -> SplitResult:

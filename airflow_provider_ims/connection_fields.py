@@ -1,6 +1,6 @@
 """The fields of an IMS connection, declared once.
 
-They feed the form of the Airflow UI, the allow-list of the parser and the table in the docs. Airflow reads this module
+They feed the form of the Airflow UI and the allow-list of the parser. Airflow reads this module
 at every start of every process, so it imports nothing.
 """
 

@@ -88,6 +88,19 @@ class ImsRequestError(ImsApiError, AirflowFailException):
     """The service calls the request invalid. The same request fails again, so Airflow does not retry it."""
 
 
+class ImsPublishError(ImsError, AirflowFailException):
+    """A job was submitted and its id could not be handed on; a retry would submit a second one.
+
+    :param problem: what failed, on what and why
+    :param advice: what to do
+    :param job_id: the id of the job that exists
+    """
+
+    def __init__(self, problem: str, *, advice: str = "", job_id: str | None = None) -> None:
+        super().__init__(problem, advice=advice)
+        self.job_id = job_id
+
+
 class ImsSubmitUnknownError(ImsError, AirflowFailException):
     """A submission was sent and its answer lost, so a job may exist and be billed.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -20,6 +21,9 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _OSS_HOST = re.compile(r"(?P<bucket>[^.]+)\.oss-(?P<region>[a-z0-9-]+)\.aliyuncs\.com")
 # No dot and no slash: a file name or path taken for an id would become a job that is billed and finds nothing.
 _MEDIA_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+_CONTROL = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode categories: control characters, lone surrogates, line and paragraph separators."""
 
 _FORMS = (
     "Use oss://bucket/object, https://bucket.oss-<region>.aliyuncs.com/object or a media asset id "
@@ -91,7 +95,7 @@ def _check_text(value: object, name: str) -> None:
         raise ImsConfigurationError(f"{name} is a {type(value).__name__}. {_FORMS}")
     if not value.strip():
         raise ImsConfigurationError(f"{name} is empty. {_FORMS}")
-    if not value.isprintable() or value != value.strip():
+    if any(unicodedata.category(character) in _CONTROL for character in value) or value != value.strip():
         raise ImsConfigurationError(
             f"{name} has control characters or spaces at its ends: {value[:200]!a}. Remove them. {_FORMS}"
         )

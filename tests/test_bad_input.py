@@ -81,7 +81,7 @@ ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
         "not offered in the region 'cn-hangzhou'. Use cn-beijing",
     ),
     ("region of nowhere", {"region": "moon"}, "The region 'moon' is not a region id"),
-    ("unknown connection", {"ims_conn_id": "nobody"}, "There is no connection 'nobody'. Add one of type"),
+    ("unknown connection", {"ims_conn_id": "nobody"}, "There is no usable connection 'nobody': none has this id"),
 ]
 
 CONNECTIONS: list[tuple[str, dict[str, Any], str]] = [

@@ -44,6 +44,9 @@ def test_endpoint_of_every_documented_region_and_network(region: str, network: s
         ("http://127.0.0.1:8123", None, "http://127.0.0.1:8123"),
         ("http://localhost:8123", None, "http://localhost:8123"),
         ("http://[::1]:8123", None, "http://[::1]:8123"),
+        ("http://[::1]", 8123, "http://[::1]:8123"),
+        ("proxy.example.com:", 8443, "https://proxy.example.com:8443"),
+        ("ice.cn-shanghai.aliyuncs.com.", None, "https://ice.cn-shanghai.aliyuncs.com"),
         (" ICE.cn-shanghai.aliyuncs.com ", None, "https://ice.cn-shanghai.aliyuncs.com"),
     ],
 )
@@ -70,6 +73,7 @@ def test_endpoint_can_be_given(host: str, port: int | None, endpoint: str) -> No
         ("https://example.com:99999", "not a host name or URL"),
         ("https://[::1", "not a host name or URL"),
         ("ice.cn-beijing.aliyuncs.com", "is in cn-beijing and the region is cn-shanghai"),
+        ("ice.cn-beijing.aliyuncs.com.", "is in cn-beijing and the region is cn-shanghai"),
         ("ice-vpc.cn-beijing.aliyuncs.com", "is in cn-beijing and the region is cn-shanghai"),
     ],
 )

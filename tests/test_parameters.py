@@ -17,6 +17,7 @@ HTTPS = "https://rights-evidence.oss-cn-shanghai.aliyuncs.com/suspects/clip%201.
     [
         ("oss://rights-evidence/suspects/clip-1.mp4", "OSS"),
         ("oss://rights-evidence/Verdächtig 1?#.mp4", "OSS"),
+        ("oss://rights-evidence/夜\u3000明\u200d.mp4", "OSS"),
         (HTTPS, "OSS"),
         (HTTPS.replace("https", "http"), "OSS"),
         ("e0a3b1f0bd3f71efb1a5c6e6d5496301", "Media"),

@@ -74,8 +74,8 @@ class ImsHook(BaseHook):
             connection = self.get_connection(self.ims_conn_id)
         except AirflowNotFoundException:
             raise ImsConfigurationError(
-                f"There is no connection {self.ims_conn_id!r}. Add one of type {CONN_NAME!r} under Admin > "
-                f"Connections, or pass ims_conn_id."
+                f"There is no usable connection {self.ims_conn_id!r}: none has this id, or its value cannot be read. "
+                f"Add one of type {CONN_NAME!r} under Admin > Connections, or pass ims_conn_id."
             ) from None
         return parse_connection(connection, self.region)
 
@@ -96,9 +96,11 @@ class ImsHook(BaseHook):
         """
         try:
             settings = self.settings
-            self.call("QueryCopyrightJobList", {"PageSize": 1})
+            answer = self.call("QueryCopyrightJobList", {"PageSize": 1})
         except ImsError as error:
             return False, _test_failure(error)
+        if (status := answer.get("StatusCode", 200)) != 200:  # noqa: PLR2004 - the one value that is documented
+            return False, f"{settings.endpoint} answered with StatusCode {status}: {answer.get('Message')}"
         return True, f"Connected to {settings.endpoint} (region {settings.region})"
 
     # ---- any action
@@ -215,7 +217,7 @@ class ImsHook(BaseHook):
             await client.aclose()
 
     async def _client(self) -> ImsClient:
-        """Return this loop's client; loading the SDK and reading the connection happen in a thread."""
+        """Return this loop's client; loading aiohttp and reading the connection happen in a thread."""
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
             # Whoever comes second in the meantime takes the client of the first: only one will be closed.
@@ -224,7 +226,7 @@ class ImsHook(BaseHook):
 
     def _new_client(self) -> ImsClient:
         settings = self.settings
-        from airflow_provider_ims.client import ImsClient  # noqa: PLC0415 - loads aiohttp and the SDK
+        from airflow_provider_ims.client import ImsClient  # noqa: PLC0415 - loads aiohttp
 
         return ImsClient(settings)
 
@@ -237,6 +239,8 @@ class ImsHook(BaseHook):
             finally:
                 await self.aclose()
 
+        # Read here, where an interruption ends it at once: a thread could not be stopped.
+        _ = self.settings
         return run_blocking(call_and_close())
 
     # ---- forms of Airflow before 3.2, which ignores the metadata

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_ims.exceptions import ImsPublishError
 from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT
 from airflow_provider_ims.links.ims import ImsJobLink
@@ -26,8 +27,12 @@ class ImsSubmitCopyrightExtractJobOperator(BaseOperator):
     and ``request_id`` the service's id of the request.
 
     Each job is billed per minute of video, and a second submission is a second bill. So an answer that got lost fails
-    the task without retry (``ImsSubmitUnknownError``), as do wrong arguments (``ImsConfigurationError``, before any
-    call) and requests that the service calls invalid (``ImsRequestError``).
+    the task without retry (``ImsSubmitUnknownError``), as do a JobId that cannot be pushed (``ImsPublishError``),
+    wrong arguments (``ImsConfigurationError``, before any call) and requests that the service calls invalid
+    (``ImsRequestError``).
+
+    Known limitation: a worker that dies after the submission, or Airflow failing to store the return value, leaves a
+    task that Airflow's retries submit again. Give it ``retries=0`` where that matters more than a missed job.
 
     Source: https://help.aliyun.com/en/ims/developer-reference/api-ice-2020-11-09-submitcopyrightextractjob
 
@@ -94,6 +99,13 @@ class ImsSubmitCopyrightExtractJobOperator(BaseOperator):
     def _publish(self, context: Context, job: Submission, region: str) -> None:
         if not self.do_xcom_push:
             return
-        context["ti"].xcom_push(key="job_id", value=job.job_id)
-        context["ti"].xcom_push(key="request_id", value=job.request_id)
-        ImsJobLink.persist(context, region=region, query_action=COPYRIGHT_EXTRACT.query_action, job_id=job.job_id)
+        try:
+            context["ti"].xcom_push(key="job_id", value=job.job_id)
+            context["ti"].xcom_push(key="request_id", value=job.request_id)
+            ImsJobLink.persist(context, region=region, query_action=COPYRIGHT_EXTRACT.query_action, job_id=job.job_id)
+        except Exception as error:
+            raise ImsPublishError(
+                f"Job {job.job_id} is submitted and will be billed, and its id could not be pushed to XCom: {error}.",
+                advice="Go on with this JobId by hand; clearing the task submits a second job.",
+                job_id=job.job_id,
+            ) from error

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import threading
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import Connection
+from packaging.version import Version
 
 from airflow_provider_ims.exceptions import (
     ImsApiError,
@@ -136,7 +139,7 @@ def test_constructor_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection is looked up by the first call, not when the hook is made."""
     monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
     hook = ImsHook(ims_conn_id="nobody")
-    with pytest.raises(ImsConfigurationError, match="There is no connection 'nobody'"):
+    with pytest.raises(ImsConfigurationError, match="There is no usable connection 'nobody'"):
         hook.call(LIST)
 
 
@@ -161,7 +164,10 @@ def test_connection_test_succeeds(ims_emulator: EmulatorProcess) -> None:
     [
         ({"login": "LTAInobody"}, "Wrong access key ID: the service does not know it (InvalidAccessKeyId.NotFound)."),
         ({"password": "canary"}, "Wrong access key secret: the signature was refused (SignatureDoesNotMatch)."),
-        ({"host": "http://127.0.0.1:1"}, "Unreachable: QueryCopyrightJobList of"),
+        (
+            {"host": "http://127.0.0.1:1"},
+            "Unreachable: QueryCopyrightJobList was not sent: 127.0.0.1:1 could not be reached",
+        ),
         ({"password": ""}, "lacks the Access key secret"),
     ],
 )
@@ -191,6 +197,7 @@ def test_connection_test_reads_the_refusal(status: int, code: str, says: str, im
     assert says in text
 
 
+@pytest.mark.skipif(Version(version("apache-airflow")) < Version("3.3"), reason="older ones store it first")
 def test_connection_under_test_need_not_be_stored(
     ims_emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,8 +205,6 @@ def test_connection_under_test_need_not_be_stored(
     monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
     fields = ims_emulator.connection()
     connection = Connection(conn_id="unsaved", **{**fields, "extra": json.dumps(fields["extra"])})
-    if "_preset_connections" not in vars(pytest.importorskip("airflow.sdk.execution_time.context")):
-        pytest.skip("Airflow before 3.3 stores it first")
     assert connection.test_connection() == (True, f"Connected to {ims_emulator.endpoint} (region cn-shanghai)")
 
 
@@ -223,6 +228,43 @@ def test_interrupted_call_ends_at_once(ims_emulator: EmulatorProcess) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
     assert threading.active_count() == before
+
+
+def test_interrupted_submission_is_unknown(ims_emulator: EmulatorProcess) -> None:
+    """A time-out that Airflow raises into a submission becomes the error that is not retried."""
+
+    class TimeUp(BaseException):
+        pass
+
+    def on_alarm(_signal: int, _frame: FrameType | None) -> None:
+        raise TimeUp
+
+    ims_emulator.fault(SUBMIT, "hang")
+    previous = signal.signal(signal.SIGALRM, on_alarm)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        with pytest.raises(ImsSubmitUnknownError, match="It was interrupted") as caught:
+            ImsHook().submit_copyright_extract_job(MEDIA)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert isinstance(caught.value.__cause__, TimeUp)
+
+
+def test_ctrl_c_stays_ctrl_c(ims_emulator: EmulatorProcess) -> None:
+    """Who presses Ctrl-C gets a KeyboardInterrupt, whatever was under way."""
+    ims_emulator.fault(SUBMIT, "hang")
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        ImsHook().submit_copyright_extract_job(MEDIA)
+    timer.join()
+
+
+def test_connection_test_reads_the_status_code(ims_emulator: EmulatorProcess) -> None:
+    """A success of HTTP that is none of the service is no success."""
+    ims_emulator.fault(LIST, "answer", status=200, body='{"StatusCode": 403, "Message": "no"}')
+    assert ImsHook().test_connection() == (False, f"{ims_emulator.endpoint} answered with StatusCode 403: no")
 
 
 def test_unreachable_service_is_a_transport_error(connect: Callable[..., None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 LINKS_ARE_STORED = Version(version("apache-airflow")).major >= 3
 """Airflow 3 evaluates a link in the worker and keeps it; Airflow 2 does so in the web server, from ims_job_link."""
 SINGLE = """
+import datetime
 from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
 
@@ -82,6 +84,29 @@ def test_unknown_submission_is_not_retried(airflow: AirflowSandbox, ims_emulator
     assert "It is unknown whether SubmitCopyrightExtractJob of" in run.output
     assert len(ims_emulator.bill()["lines"]) == 1
     assert len(ims_emulator.requests()) == 1
+
+
+def test_timed_out_submission_is_not_retried(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
+    """An execution_timeout during the call is one bill: nobody knows what became of the request."""
+    ims_emulator.fault("SubmitCopyrightExtractJob", "hang")
+    run = airflow.run_dag(
+        airflow.add_dag(single(input_media="oss://b-1/a.mp4", execution_timeout=timedelta(seconds=3)), "single.py")
+    )
+    assert run.tasks == {"submit[-1]": "failed"}
+    assert "It was interrupted while it waited for the answer" in run.output
+    assert len(ims_emulator.requests()) == 1
+
+
+def test_job_whose_id_cannot_be_pushed_is_not_submitted_again(
+    airflow: AirflowSandbox, ims_emulator: EmulatorProcess
+) -> None:
+    """If Airflow cannot store the JobId, the task fails with it in the message, although it has retries left."""
+    broken = "from airflow_provider_ims.links.ims import ImsJobLink\nImsJobLink.key = object()\n"
+    run = airflow.run_dag(airflow.add_dag(broken + single(input_media="oss://b-1/a.mp4"), "single.py"))
+    assert run.tasks == {"submit[-1]": "failed"}
+    (job,) = ims_emulator.jobs()
+    assert f"Job {job['job_id']} is submitted and will be billed, and its id could not be pushed" in run.output
+    assert len(ims_emulator.bill()["lines"]) == 1
 
 
 def test_throttled_submission_is_left_to_airflows_retries(
