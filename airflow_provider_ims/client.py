@@ -185,14 +185,14 @@ class ImsClient:
         kind = _error_class(code, status)
         problem = f"{_what(action, params)} in {self._settings.region} "
         if code:
-            problem += f"was refused: {code}: {self._harmless(_string(details, 'Message') or 'no message')}"
+            problem += f"was refused: {code}: {self.harmless(_string(details, 'Message') or 'no message')}"
         elif isinstance(answer, dict):
             problem += f"was answered with HTTP {status} and no error code"
         else:
             problem += f"was answered with HTTP {status} and {_describe(body)}, which is not the service's JSON object"
         problem += f" (RequestId {request_id or 'none'}, HTTP {status})."
         if recommend := _string(details, "Recommend"):
-            problem += f" Diagnosis: {self._harmless(recommend)}."
+            problem += f" Diagnosis: {self.harmless(recommend)}."
         raise kind(
             problem,
             advice=_advice(kind, code, action),
@@ -207,7 +207,7 @@ class ImsClient:
         self, action: str, params: Mapping[str, Any], error: Exception, *, sent: bool
     ) -> ImsTransportError:
         host, what = self._host, _what(action, params)
-        why = self._harmless(_cause(error))
+        why = self.harmless(_cause(error))
         if sent:
             return ImsTransportError(
                 f"{what} was sent to {host} and no answer came back: {why}.",
@@ -219,7 +219,7 @@ class ImsClient:
             advice="Look at the network, the proxy and the connection's region, network and endpoint.",
         )
 
-    def _harmless(self, text: str) -> str:
+    def harmless(self, text: str) -> str:
         """Return text of the service without what is secret: refusals of a signature repeat the signed request."""
         key = self._settings.credentials
         for secret in (key.secret, key.security_token):

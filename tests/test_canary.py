@@ -128,6 +128,21 @@ def test_service_text_is_redacted(secret: str, emulator: EmulatorProcess, monkey
     assert leaks(str(caught.value).encode()) == []
 
 
+@pytest.mark.parametrize("secret", [SECRET, TOKEN])
+def test_text_of_a_success_is_redacted(secret: str, emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A success that is none repeats the service's words too, without what is secret."""
+    monkeypatch.setenv("AIRFLOW_CONN_IMS_DEFAULT", emulator.connection_json())
+    body = json.dumps({"StatusCode": 403, "Message": f"we got <{secret}>"})
+    for action in ("SubmitCopyrightExtractJob", "QueryCopyrightJobList"):
+        emulator.fault(action, "answer", status=200, body=body)
+    with pytest.raises(ImsError, match="we got <") as caught:
+        ImsHook().submit_copyright_extract_job("oss://b-1/a.mp4")
+    ok, text = ImsHook().test_connection()
+    assert not ok
+    assert "StatusCode 403: we got <" in text
+    assert leaks(f"{caught.value} {text}".encode()) == []
+
+
 def test_oracle_finds_a_leak() -> None:
     """The search would find what it looks for."""
     for text in (f"x{SECRET}x", f"token: {TOKEN}", f"Signature={'0a' * 32}", "ACS3-HMAC-SHA256 Credential=x"):

@@ -95,12 +95,17 @@ class ImsHook(BaseHook):
         :return: whether it worked, and a short text for the UI
         """
         try:
-            settings = self.settings
-            answer = self.call("QueryCopyrightJobList", {"PageSize": 1})
+            return self._blocking(self._probe)
         except ImsError as error:
             return False, _test_failure(error)
+
+    async def _probe(self) -> tuple[bool, str]:
+        client = await self._client()
+        answer = await client.call("QueryCopyrightJobList", {"PageSize": 1})
+        settings = self.settings
         if (status := answer.get("StatusCode", 200)) != 200:  # noqa: PLR2004 - the one value that is documented
-            return False, f"{settings.endpoint} answered with StatusCode {status}: {answer.get('Message')}"
+            said = client.harmless(f"StatusCode {status}: {answer.get('Message')}")
+            return False, f"{settings.endpoint} answered with {said}"
         return True, f"Connected to {settings.endpoint} (region {settings.region})"
 
     # ---- any action
@@ -135,7 +140,8 @@ class ImsHook(BaseHook):
             return accepted
         from airflow_provider_ims.client import submit_unknown  # noqa: PLC0415 - loaded by now
 
-        why = f"The service answered without a JobId (Message {response.get('Message')!r})."
+        message = client.harmless(str(response.get("Message")))
+        why = f"The service answered without a JobId (Message {message!r})."
         raise submit_unknown(job.submit_action, params, why, request_id(response))
 
     def submit(self, job_type: str | JobType, params: Mapping[str, Any]) -> Submission:
