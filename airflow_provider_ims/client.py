@@ -23,6 +23,7 @@ from airflow_provider_ims.exceptions import (
     ImsConfigurationError,
     ImsCredentialsError,
     ImsError,
+    ImsNotFoundError,
     ImsRequestError,
     ImsServiceError,
     ImsSubmitUnknownError,
@@ -55,6 +56,7 @@ _CREDENTIALS = re.compile(
     r"|MissingSecurityToken|MissingAccessKeyId|Forbidden|NoPermission|PermissionDenied|InvalidIdentity)(\..*)?"
 )
 _PERMISSION = re.compile(r"(Forbidden|NoPermission|PermissionDenied)(\.RAM|\.NoPermission)?")
+_NOT_FOUND = re.compile(r"(Invalid|.*\.)?Job(Id)?\.?NotFound(\..*)?")
 _SERVICE = re.compile(r"(ServiceUnavailable|InternalError|SignatureNonceUsed)(\..*)?")
 _REQUEST = re.compile(r"(Invalid|Missing|Unsupported)[A-Za-z]*(\..*)?")
 _CERTAIN_REFUSAL = re.compile(r"ServiceUnavailable(\..*)?")
@@ -64,6 +66,16 @@ _SEEN_BEFORE = re.compile(r"SignatureNonceUsed(\..*)?")
 # A gateway gave up waiting, for the client or for the service behind it.
 _GAVE_UP = (408, 499)
 _SUCCESS_CODES = frozenset({"ok", "success", "200"})
+
+_ADVICE: dict[type[ImsApiError], str] = {
+    ImsThrottledError: "The account calls too often: let fewer tasks run at once (an Airflow pool), or ask for a "
+    "higher quota.",
+    ImsCredentialsError: "Check the keys and the security token of the connection, and that IMS is activated for the "
+    "account.",
+    ImsNotFoundError: "Check the JobId, and that the region and the account are those of its submission.",
+    ImsRequestError: "Correct the arguments; the same request will be refused again.",
+}
+_OTHER_ADVICE = "Try again later; if it stays, look at the service's status page and open a ticket with the RequestId."
 
 _SIGNATURE_TEXT = re.compile(r"(?i)(signature=|authorization:|x-acs-security-token:)\s*[^\s,&]+")
 _MAX_SERVICE_TEXT = 400
@@ -325,6 +337,7 @@ def _error_class(code: str | None, status: int) -> type[ImsApiError]:
         (_THROTTLED, ImsThrottledError),
         (_CREDENTIALS, ImsCredentialsError),
         (_SERVICE, ImsServiceError),
+        (_NOT_FOUND, ImsNotFoundError),
         (_REQUEST, ImsRequestError),
     ):
         if code and pattern.fullmatch(code):
@@ -355,17 +368,12 @@ def _maybe_carried_out(error: ImsError) -> bool:
 
 
 def _advice(kind: type[ImsApiError], code: str | None, action: str) -> str:
-    if kind is ImsThrottledError:
-        return "The account calls too often: let fewer tasks run at once (an Airflow pool), or ask for a higher quota."
     if kind is ImsCredentialsError:
         if code and _PERMISSION.fullmatch(code):
             return f"Grant the RAM action ice:{action} on the resource * to the identity of the connection."
         if code and code.startswith("InvalidTimeStamp"):
             return "Set the clock of this machine: it is more than 15 minutes off."
-        return "Check the keys and the security token of the connection, and that IMS is activated for the account."
-    if kind is ImsRequestError:
-        return "Correct the arguments; the same request will be refused again."
-    return "Try again later; if it stays, look at the service's status page and open a ticket with the RequestId."
+    return _ADVICE.get(kind, _OTHER_ADVICE)
 
 
 def _describe(body: bytes) -> str:

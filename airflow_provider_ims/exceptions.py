@@ -8,7 +8,9 @@ A message says what failed, on what, why, and what to do. It never holds a key, 
 
 from __future__ import annotations
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
 
 
 class ImsError(AirflowException):
@@ -21,6 +23,7 @@ class ImsError(AirflowException):
     def __init__(self, problem: str, *, advice: str = "") -> None:
         super().__init__(f"{problem} {advice}" if advice else problem)
         self.problem = problem
+        self.advice = advice
 
 
 class ImsConfigurationError(ImsError, AirflowFailException):
@@ -88,8 +91,49 @@ class ImsRequestError(ImsApiError, AirflowFailException):
     """The service calls the request invalid. The same request fails again, so Airflow does not retry it."""
 
 
+class ImsNotFoundError(ImsApiError):
+    """The service does not know the job: a wrong JobId or region, or too soon after its submission."""
+
+
+class ImsJobError(ImsError):
+    """A job that was waited for did not end well.
+
+    :param problem: what happened, to which job, and what the service said last
+    :param advice: what to do
+    :param job_id: the job's id
+    :param request_id: the service's id of the last request that it answered
+    """
+
+    def __init__(
+        self, problem: str, *, advice: str = "", job_id: str | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(problem, advice=advice)
+        self.job_id = job_id
+        self.request_id = request_id
+
+
+class ImsJobFailedError(ImsJobError):
+    """The service says that the job failed."""
+
+
+class ImsJobCancelledError(ImsJobError):
+    """The service says that the job was cancelled."""
+
+
+class ImsJobTimeoutError(ImsJobError, AirflowSensorTimeout):
+    """The job was not seen to end within the time that the task gave it.
+
+    Airflow does not retry it, as it does not retry the time-out of any sensor: where the service reports no state,
+    the job may have found nothing long ago, and a retry would wait for it, or even pay for it, once more.
+    """
+
+
+class ImsTriggerEventError(ImsJobError, AirflowFailException):
+    """The triggerer's report on a job is missing or cannot be read, so that nobody knows what became of the job."""
+
+
 class ImsPublishError(ImsError, AirflowFailException):
-    """A job was submitted and its id could not be handed on; a retry would submit a second one.
+    """A job was submitted and what it gave could not be handed on; a retry would submit a second one.
 
     :param problem: what failed, on what and why
     :param advice: what to do
@@ -119,3 +163,35 @@ class ImsSubmitUnknownError(ImsError, AirflowFailException):
         super().__init__(problem, advice=advice)
         self.action = action
         self.request_id = request_id
+
+
+_CLASSES: dict[str, type[ImsError]] = {
+    kind.__name__: kind
+    for kind in (
+        ImsError,
+        ImsConfigurationError,
+        ImsTransportError,
+        ImsApiError,
+        ImsThrottledError,
+        ImsServiceError,
+        ImsCredentialsError,
+        ImsRequestError,
+        ImsNotFoundError,
+    )
+}
+
+
+def to_primitives(error: ImsError) -> dict[str, Any]:
+    """Return an error of a call as primitives, for the event of a trigger."""
+    details = {name: value for name, value in vars(error).items() if not name.startswith("_")}
+    return {"class": type(error).__name__, **details}
+
+
+def from_primitives(primitives: dict[str, Any]) -> ImsError:
+    """Return the error again.
+
+    :raises KeyError: if it is of no class that a call can end in
+    :raises TypeError: if its details are not those of the class
+    """
+    details = dict(primitives)
+    return _CLASSES[details.pop("class")](**details)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_ims.exceptions import ImsConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
 
 class JobState(StrEnum):
@@ -17,6 +19,19 @@ class JobState(StrEnum):
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+# Words that IMS uses for the states of a job, in lower case: no two families have the same, and case differs between
+# pages of one family.
+SUCCESS_WORDS = frozenset({"success", "succeed", "succeeded", "finish", "finished", "complete", "completed"})
+FAILURE_WORDS = frozenset({"fail", "failed", "failure", "error"})
+CANCEL_WORDS = frozenset({"cancel", "canceled", "cancelled"})
+RUNNING_WORDS = frozenset(
+    {"init", "inited", "created", "submitted", "queuing", "queued", "processing", "running", "executing"}
+    | {"analysing", "analyzing"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,30 +40,68 @@ class JobType:
 
     :param name: the family's name in IMS
     :param submit_action: API operation that creates a job
-    :param query_action: API operation that asks for a job by ``JobId``
+    :param query_action: API operation that asks for a job
+    :param documentation: the vendor's page of the query
     :param job_id_path: JMESPath of the job's id in the answer to the submission
     :param result_path: JMESPath of the result in the answer to the query
-    :param regions: regions that offer the family
+    :param result_name: XCom key of the result
+    :param code_path: JMESPath of a code that tells trouble from success
+    :param message_path: JMESPath of the text that goes with the code
+    :param query_parameter: the query's parameter for the job's id
+    :param state_path: JMESPath of the state; None for a family whose query reports no state
+    :param success_words: states that mean success, in lower case
+    :param failure_words: states that mean failure, in lower case
+    :param cancel_words: states that mean cancelled, in lower case
+    :param running_words: states that are known to be no end, in lower case
+    :param cancel_action: API operation that cancels a job, None where there is none
+    :param takes_client_token: whether the submit action takes a ``ClientToken``, which makes repeating it safe
+    :param regions: regions that offer the family; None for all
     """
 
     name: str
     submit_action: str
     query_action: str
+    documentation: str
     job_id_path: str
     result_path: str
-    regions: frozenset[str]
+    code_path: str
+    message_path: str
+    result_name: str = "result"
+    query_parameter: str = "JobId"
+    state_path: str | None = None
+    success_words: frozenset[str] = SUCCESS_WORDS
+    failure_words: frozenset[str] = FAILURE_WORDS
+    cancel_words: frozenset[str] = CANCEL_WORDS
+    running_words: frozenset[str] = RUNNING_WORDS
+    cancel_action: str | None = None
+    takes_client_token: bool = False
+    regions: frozenset[str] | None = None
+
+    @property
+    def is_stateless(self) -> bool:
+        """Whether the query reports no state, so that silence can mean running, nothing found or failed."""
+        return self.state_path is None
 
 
 COPYRIGHT_EXTRACT = JobType(
     name="CopyrightExtractJob",
     submit_action="SubmitCopyrightExtractJob",
     query_action="QueryCopyrightExtractJob",
+    documentation="https://help.aliyun.com/en/ims/developer-reference/api-ice-2020-11-09-querycopyrightextractjob",
     job_id_path="Data.JobId",
     result_path="Data.Message",
+    result_name="watermark",
+    code_path="StatusCode",
+    message_path="Message",
     regions=frozenset({"cn-shanghai", "cn-beijing"}),
 )
 
-JOB_TYPES: Mapping[str, JobType] = {job_type.name: job_type for job_type in (COPYRIGHT_EXTRACT,)}
+JOB_TYPES: dict[str, JobType] = {job_type.name: job_type for job_type in (COPYRIGHT_EXTRACT,)}
+
+# Where a state might be in the answer of a family that documents none, whatever the case of the letters.
+_UNDOCUMENTED_STATE = ("status", "state", "jobstatus")
+# Codes that say nothing of trouble: the value that is documented, and what other actions of IMS send with it.
+_HARMLESS_CODES = frozenset({"200", "ok", "success"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +126,30 @@ class JobSnapshot:
     :param state: see :class:`JobState`
     :param result: the result, None where the answer has none; for a watermark the text without the newline that the
         service may append
+    :param word: the service's own word for the state, None where it gave none
+    :param is_known_word: whether it is known what the word means
+    :param code: a code that is not one of success, None where the answer has none
+    :param message: the text that goes with the code
     :param request_id: the service's id of the request
+    :param response: the response body in one line, fit for a log: shortened, without secrets
     :param raw: the whole response body, fields that the vendor does not document included
     """
 
     job_id: str
     state: JobState
-    result: str | None
+    result: Any
+    word: str | None
+    is_known_word: bool
+    code: str | None
+    message: str | None
     request_id: str | None
+    response: str
     raw: dict[str, Any] = field(repr=False)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the answer says nothing of the job at all: neither result, nor state, nor trouble."""
+        return self.state is JobState.RUNNING and self.word is None and self.code is None
 
 
 def find_job_type(job_type: str | JobType) -> JobType:
@@ -101,11 +169,20 @@ def check_region(job_type: JobType, region: str) -> None:
 
     :raises ImsConfigurationError: if the region does not
     """
-    if region not in job_type.regions:
+    if job_type.regions is not None and region not in job_type.regions:
         raise ImsConfigurationError(
             f"{job_type.name} is not offered in the region {region!r}. Use {' or '.join(sorted(job_type.regions))}; "
             f"the media must be there too."
         )
+
+
+def check_job_id(job_type: JobType, job_id: object) -> None:
+    """Refuse what cannot be the id of a job.
+
+    :raises ImsConfigurationError: if it is not
+    """
+    if not isinstance(job_id, str) or not job_id.strip():
+        raise ImsConfigurationError(f"job_id is {job_id!r}. Give the JobId of a {job_type.name}.")
 
 
 def submission(job_type: JobType, response: dict[str, Any]) -> Submission | None:
@@ -116,19 +193,36 @@ def submission(job_type: JobType, response: dict[str, Any]) -> Submission | None
     return Submission(job_id=job_id, request_id=request_id(response), response=response)
 
 
-def snapshot(job_type: JobType, job_id: str, response: dict[str, Any]) -> JobSnapshot:
+def snapshot(
+    job_type: JobType, job_id: str, response: dict[str, Any], *, harmless: Callable[[str], str] = str
+) -> JobSnapshot:
     """Read the answer to a query.
 
     The service keeps no state for extraction jobs: an answer without text means "running", "nothing found" or
-    "failed", and the three cannot be told apart. So the text is the one sign of an end.
+    "failed", and the three cannot be told apart. So the text is the sign of success, a state that the service should
+    send all the same is obeyed, and everything else counts as running.
+
+    :param job_type: the job's family
+    :param job_id: the job's id
+    :param response: the response body
+    :param harmless: takes what is secret or too long out of a text of the service
     """
-    text = _search(job_type.result_path, response)
-    found = isinstance(text, str) and bool(text.strip())
+    result = _result(job_type, response)
+    word = _word(job_type, response)
+    code = _search(job_type.code_path, response)
+    troubled = code is not None and str(code).lower() not in _HARMLESS_CODES
+    message = _search(job_type.message_path, response) if troubled else None
+    state = _state(job_type, word, result)
     return JobSnapshot(
         job_id=job_id,
-        state=JobState.SUCCEEDED if found else JobState.RUNNING,
-        result=text.removesuffix("\n") if found else None,
+        state=state,
+        result=result,
+        word=None if word is None else harmless(word),
+        is_known_word=state is not JobState.RUNNING or word is None or word.lower() in job_type.running_words,
+        code=harmless(str(code)) if troubled else None,
+        message=None if message is None else harmless(str(message)),
         request_id=request_id(response),
+        response=harmless(json.dumps(response, ensure_ascii=False, separators=(",", ":"))),
         raw=response,
     )
 
@@ -137,6 +231,38 @@ def request_id(response: Mapping[str, Any]) -> str | None:
     """Return the service's id of the request, None where the answer has none."""
     value = response.get("RequestId")
     return value if isinstance(value, str) and value else None
+
+
+def _result(job_type: JobType, response: dict[str, Any]) -> Any:
+    result = _search(job_type.result_path, response)
+    if isinstance(result, str):
+        return result.removesuffix("\n") if result.strip() else None
+    return None if job_type.is_stateless else result
+
+
+def _word(job_type: JobType, response: dict[str, Any]) -> str | None:
+    if job_type.state_path is not None:
+        word = _search(job_type.state_path, response)
+        return word if isinstance(word, str) and word.strip() else None
+    for place in (response.get("Data"), response):
+        if isinstance(place, Mapping):
+            for name, value in place.items():
+                if str(name).lower() in _UNDOCUMENTED_STATE and isinstance(value, str) and value.strip():
+                    return value
+    return None
+
+
+def _state(job_type: JobType, word: str | None, result: Any) -> JobState:
+    if job_type.is_stateless and result is not None:
+        return JobState.SUCCEEDED
+    word = (word or "").strip().lower()
+    if word in job_type.success_words:
+        return JobState.SUCCEEDED
+    if word in job_type.failure_words:
+        return JobState.FAILED
+    if word in job_type.cancel_words:
+        return JobState.CANCELLED
+    return JobState.RUNNING
 
 
 def _search(path: str, response: dict[str, Any]) -> Any:

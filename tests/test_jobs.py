@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_ims.exceptions import ImsConfigurationError
-from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT, JobState, check_region, find_job_type, snapshot, submission
+from airflow_provider_ims.jobs import (
+    COPYRIGHT_EXTRACT,
+    JobState,
+    JobType,
+    check_job_id,
+    check_region,
+    find_job_type,
+    snapshot,
+    submission,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize(
@@ -25,7 +39,7 @@ from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT, JobState, check_region,
         ("text", JobState.RUNNING, None),
     ],
 )
-def test_text_is_the_one_sign_of_an_end(data: object, state: JobState, result: str | None) -> None:
+def test_text_is_the_sign_of_success(data: object, state: JobState, result: str | None) -> None:
     """A job has succeeded when there is text, without the newline the service may append."""
     body = {"Data": data, "Message": "ok", "RequestId": "R", "StatusCode": 200, "Extra": 1}
     seen = snapshot(COPYRIGHT_EXTRACT, "J", body)
@@ -60,3 +74,175 @@ def test_region_that_lacks_the_family_is_refused() -> None:
         check_region(COPYRIGHT_EXTRACT, region)
     with pytest.raises(ImsConfigurationError, match=r"'cn-hangzhou'. Use cn-beijing or cn-shanghai"):
         check_region(COPYRIGHT_EXTRACT, "cn-hangzhou")
+
+
+# A family of IMS that no operator runs yet: its query reports a state.
+IPRODUCTION = JobType(
+    name="IProductionJob",
+    submit_action="SubmitIProductionJob",
+    query_action="QueryIProductionJob",
+    documentation="https://help.aliyun.com/en/ims/developer-reference/api-ice-2020-11-09-queryiproductionjob",
+    job_id_path="JobId",
+    result_path="Result",
+    state_path="Status",
+    code_path="Code",
+    message_path="Message",
+    cancel_action="CancelIProductionJob",
+)
+
+WORDS = [
+    *((word, JobState.SUCCEEDED) for word in ["Success", "SUCCESS", "succeed", "Succeeded", "Finished", "Complete"]),
+    *((word, JobState.FAILED) for word in ["Fail", "FAILED", "failed", "Error"]),
+    *((word, JobState.CANCELLED) for word in ["Canceled", "CANCELLED", "cancel"]),
+    *((word, JobState.RUNNING) for word in ["Init", "QUEUING", "processing", "Analysing", "Analyzing", "Executing"]),
+    (" Success\n", JobState.SUCCEEDED),
+]
+
+
+@pytest.mark.parametrize(("word", "state"), WORDS)
+@pytest.mark.parametrize("job_type", [COPYRIGHT_EXTRACT, IPRODUCTION], ids=["undocumented", "documented"])
+def test_words_of_ims_are_known_in_any_case(job_type: JobType, word: str, state: JobState) -> None:
+    """The service's words for a state mean the same in any case, documented or not, and stay readable."""
+    seen = snapshot(job_type, "J", {"Status": word})
+    assert (seen.state, seen.word, seen.is_known_word) == (state, word, True)
+    assert not seen.is_silent
+
+
+@pytest.mark.parametrize("word", ["Pondering", "Suspended", "2", "Successful"])
+@pytest.mark.parametrize("job_type", [COPYRIGHT_EXTRACT, IPRODUCTION], ids=["undocumented", "documented"])
+def test_unknown_word_counts_as_running(job_type: JobType, word: str) -> None:
+    """A word that nobody knows is no end, and can be told from one that means running."""
+    seen = snapshot(job_type, "J", {"Status": word})
+    assert (seen.state, seen.word, seen.is_known_word) == (JobState.RUNNING, word, False)
+
+
+@pytest.mark.parametrize("body", [{}, {"Status": None}, {"Status": ""}, {"Status": " "}, {"Status": 2}, {"Status": {}}])
+@pytest.mark.parametrize("job_type", [COPYRIGHT_EXTRACT, IPRODUCTION], ids=["undocumented", "documented"])
+def test_answer_without_a_word_is_silent(job_type: JobType, body: dict[str, Any]) -> None:
+    """What is no text is no state."""
+    seen = snapshot(job_type, "J", body)
+    assert (seen.state, seen.word, seen.is_known_word, seen.is_silent) == (JobState.RUNNING, None, True, True)
+
+
+PLACES = [
+    pytest.param(lambda field: {"Data": field}, id="in Data"),
+    pytest.param(lambda field: field, id="beside Data"),
+    pytest.param(lambda field: {"Data": None, **field}, id="beside null"),
+    pytest.param(lambda field: {"Data": "text", **field}, id="beside text"),
+]
+
+
+@pytest.mark.parametrize("name", ["Status", "State", "JobStatus", "status", "STATE", "jobStatus"])
+@pytest.mark.parametrize("place", PLACES)
+def test_undocumented_state_is_obeyed(place: Callable[[dict[str, Any]], dict[str, Any]], name: str) -> None:
+    """A state that the service should send all the same is found at each place, in any spelling of its key."""
+    seen = snapshot(COPYRIGHT_EXTRACT, "J", {"Message": "ok", "StatusCode": 200, **place({name: "Fail"})})
+    assert (seen.state, seen.word, seen.result) == (JobState.FAILED, "Fail", None)
+
+
+def test_state_of_the_job_goes_before_that_of_the_answer() -> None:
+    """Where both places have a state, that in Data is the job's."""
+    body = {"Data": {"Status": "Processing"}, "Status": "Success"}
+    assert snapshot(COPYRIGHT_EXTRACT, "J", body).word == "Processing"
+
+
+@pytest.mark.parametrize("word", ["Fail", "Processing", "Canceled", "Pondering"])
+def test_text_wins_over_a_state(word: str) -> None:
+    """A job with a watermark has succeeded, whatever state the service should send."""
+    seen = snapshot(COPYRIGHT_EXTRACT, "J", {"Data": {"Message": "(c) Studio", "Status": word}})
+    assert (seen.state, seen.result, seen.word) == (JobState.SUCCEEDED, "(c) Studio", word)
+
+
+def test_success_without_text_has_no_result() -> None:
+    """A success that the service tells without a text is a success that found nothing."""
+    seen = snapshot(COPYRIGHT_EXTRACT, "J", {"Data": {"Message": "", "Status": "Success"}})
+    assert (seen.state, seen.result) == (JobState.SUCCEEDED, None)
+
+
+@pytest.mark.parametrize("code", [200, "200", "OK", "ok", "Success", None])
+def test_code_of_success_is_no_code(code: object) -> None:
+    """Only a code of trouble is kept, with its text: what comes with a success says nothing."""
+    seen = snapshot(COPYRIGHT_EXTRACT, "J", {"StatusCode": code, "Message": "ok"})
+    assert (seen.code, seen.message, seen.is_silent) == (None, None, True)
+
+
+@pytest.mark.parametrize(("code", "told"), [(500, "500"), ("403", "403"), (0, "0"), ("Strange.Thing", "Strange.Thing")])
+def test_code_of_trouble_is_kept(code: object, told: str) -> None:
+    """A StatusCode that nobody documents is no end, and is no silence either."""
+    seen = snapshot(COPYRIGHT_EXTRACT, "J", {"StatusCode": code, "Message": "no"})
+    assert (seen.state, seen.code, seen.message, seen.is_silent) == (JobState.RUNNING, told, "no", False)
+
+
+@pytest.mark.parametrize(
+    ("body", "state", "result", "code", "message"),
+    [
+        ({"Status": "Success", "Result": '{"a":1}'}, JobState.SUCCEEDED, '{"a":1}', None, None),
+        ({"Status": "Success", "Result": {"a": [1]}}, JobState.SUCCEEDED, {"a": [1]}, None, None),
+        ({"Status": "Success"}, JobState.SUCCEEDED, None, None, None),
+        # The service may have a part of the result before the end.
+        ({"Status": "Analysing", "Result": "half"}, JobState.RUNNING, "half", None, None),
+        ({"Status": "Fail", "Code": "NoVideo", "Message": "m"}, JobState.FAILED, None, "NoVideo", "m"),
+        ({"Data": {"Status": "Success"}, "State": "Success"}, JobState.RUNNING, None, None, None),
+    ],
+)
+def test_family_with_a_state(
+    body: dict[str, Any], state: JobState, result: Any, code: str | None, message: str | None
+) -> None:
+    """Where a state is documented, it alone tells the end, and the result may be anything."""
+    seen = snapshot(IPRODUCTION, "J", {**body, "RequestId": "R"})
+    assert (seen.state, seen.result, seen.code, seen.message) == (state, result, code, message)
+
+
+def test_family_with_words_of_its_own() -> None:
+    """A family whose words mean something else says so in its row."""
+    own = dataclasses.replace(
+        IPRODUCTION,
+        success_words=frozenset({"playable"}),
+        failure_words=frozenset({"stopped"}),
+        cancel_words=frozenset({"deleted"}),
+        running_words=frozenset({"finished"}),
+    )
+    states = {word: snapshot(own, "J", {"Status": word}) for word in ("Playable", "Stopped", "Deleted", "Finished")}
+    assert [seen.state.value for seen in states.values()] == ["succeeded", "failed", "cancelled", "running"]
+    assert all(seen.is_known_word for seen in states.values())
+
+
+def test_only_families_without_a_state_are_silent_about_it() -> None:
+    """A row without a state path is a family whose silence has more than one reading."""
+    assert COPYRIGHT_EXTRACT.is_stateless
+    assert not IPRODUCTION.is_stateless
+
+
+def test_texts_of_the_service_are_made_harmless() -> None:
+    """What may end in a log or a message is cleaned; the result is the user's and stays as it is."""
+    body = {"Status": "secret-word", "Code": "secret-code", "Message": "secret-text", "Result": "secret-result"}
+    seen = snapshot(IPRODUCTION, "J", body, harmless=lambda text: text.replace("secret", "***"))
+    assert (seen.word, seen.code, seen.message) == ("***-word", "***-code", "***-text")
+    assert json.loads(seen.response) == {name: value.replace("secret", "***") for name, value in body.items()}
+    assert seen.result == "secret-result"
+    assert seen.raw is body
+    assert "raw" not in repr(seen)
+
+
+def test_answer_is_one_line() -> None:
+    """An answer is told in one readable line, fit for a log."""
+    body = {"Data": {"Message": "夜\n"}, "StatusCode": 200}
+    assert snapshot(COPYRIGHT_EXTRACT, "J", body).response == '{"Data":{"Message":"夜\\n"},"StatusCode":200}'
+
+
+@pytest.mark.parametrize("job_id", ["", " \n", None, 5, ["J"]])
+def test_what_is_no_job_id_is_refused(job_id: object) -> None:
+    """What cannot be the id of a job is refused with the family whose id is wanted."""
+    with pytest.raises(ImsConfigurationError, match=r"Give the JobId of a IProductionJob\."):
+        check_job_id(IPRODUCTION, job_id)
+    check_job_id(IPRODUCTION, "J")
+
+
+def test_family_of_all_regions_has_no_wrong_one() -> None:
+    """A row without regions is offered everywhere."""
+    check_region(IPRODUCTION, "cn-hangzhou")
+
+
+def test_row_can_stand_for_its_name() -> None:
+    """A job type that is given as a row need not be in the table."""
+    assert find_job_type(IPRODUCTION) is IPRODUCTION

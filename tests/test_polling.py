@@ -1,0 +1,572 @@
+"""The policy of waiting: when to ask again, what a poll means. The clock is a number here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_ims.endings import End, Ending
+from airflow_provider_ims.exceptions import (
+    ImsApiError,
+    ImsConfigurationError,
+    ImsCredentialsError,
+    ImsError,
+    ImsNotFoundError,
+    ImsRequestError,
+    ImsServiceError,
+    ImsThrottledError,
+    ImsTransportError,
+    to_primitives,
+)
+from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT, JobSnapshot, JobType, snapshot
+from airflow_provider_ims.polling import (
+    NOT_FOUND_GRACE,
+    UNEXPLAINED_LIMIT,
+    Patience,
+    Wait,
+    glance,
+    poll,
+    watch,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SINCE = 1_700_000_000.0
+DAY = 86_400.0
+SEEDS = range(5)
+# From a second to a day, evenly on a logarithmic scale.
+LENGTHS = [DAY ** (step / 59) for step in range(60)]
+
+LOGGER = logging.getLogger("tests.polling")
+
+STATEFUL = JobType(
+    name="MadeUpJob",
+    submit_action="SubmitMadeUpJob",
+    query_action="QueryMadeUpJob",
+    documentation="https://example.com",
+    job_id_path="JobId",
+    result_path="Result",
+    state_path="Status",
+    code_path="Code",
+    message_path="Message",
+)
+
+
+def waiting(**changes: Any) -> Wait:
+    """Return a wait for a watermark job that began at SINCE and has a day's time."""
+    arguments = {"job_type": COPYRIGHT_EXTRACT, "job_id": "J", "since": SINCE, "deadline": SINCE + DAY, "log": LOGGER}
+    return Wait(**{**arguments, **changes})
+
+
+def seen(body: dict[str, Any] | None = None, job_type: JobType = COPYRIGHT_EXTRACT) -> JobSnapshot:
+    """Return what an answer of the service says; without one, what a silent answer says."""
+    return snapshot(job_type, "J", {"RequestId": "R-1", "StatusCode": 200, "Message": "ok", "Data": {}, **(body or {})})
+
+
+TEXT = {"Data": {"Message": "(c) Studio"}}
+PONDERING = {"Data": {"Status": "Pondering"}}
+STRANGE = {"StatusCode": 403, "Message": "no"}
+
+
+# ---- when to ask
+
+
+def moments_of_polls(wait: Wait, until: float) -> list[float]:
+    """Return when a wait polls: at once, and after each pause, up to the first poll at or after a moment."""
+    moments = [wait.since]
+    while moments[-1] < until:
+        assert len(moments) < 1000  # else it does not get on
+        moments.append(moments[-1] + wait.pause(moments[-1]))
+    return moments
+
+
+def most_polls(length: float) -> int:
+    """Return how many polls a job can cost: each pause is max(15, t/10) up to 300 s, less a tenth."""
+    steady, growing, longest = 150.0, 3000.0, 300.0
+    polls = 1 + math.ceil(min(length, steady) / (15 * 0.9))
+    if length > steady:
+        polls += math.ceil(math.log(min(length, growing) / steady) / math.log(1 + 0.9 / 10))
+    if length > growing:
+        polls += math.ceil((length - growing) / (longest * 0.9))
+    return polls
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_result_is_seen_soon_at_few_polls(seed: int) -> None:
+    """From a second to a day, a result is seen at most a tenth of the job's length late, and polls stay few."""
+    random.seed(seed)
+    for length in LENGTHS:
+        # A deadline of its own, so that it is the growth of the pauses that is measured.
+        moments = moments_of_polls(waiting(deadline=SINCE + 2 * DAY), SINCE + length)
+        late = moments[-1] - (SINCE + length)
+        assert late <= min(max(15.0, length / 10), 300.0), length
+        assert len(moments) <= most_polls(length), length
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_job_of_a_day_costs_a_few_hundred_polls(seed: int) -> None:
+    """A job that takes a day is asked for some 340 times."""
+    random.seed(seed)
+    polls = len(moments_of_polls(waiting(deadline=SINCE + 2 * DAY), SINCE + DAY))
+    assert 320 <= polls <= most_polls(DAY) <= 360
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "pause"), [(0, 15.0), (149, 15.0), (300, 30.0), (2999, 299.9), (3001, 300.0), (80_000, 300.0)]
+)
+def test_pause_is_a_tenth_of_the_time_waited(elapsed: float, pause: float) -> None:
+    """A pause is max(15, elapsed / 10) seconds, at most 300: never more, and up to a tenth less."""
+    wait = waiting()
+    pauses = [wait.pause(SINCE + elapsed) for _ in range(500)]
+    assert 0.9 * pause <= min(pauses) < 0.92 * pause
+    assert 0.98 * pause < max(pauses) <= pause
+
+
+def test_shortest_and_longest_pause_can_be_given() -> None:
+    """A wait keeps to the interval and the maximum of its own."""
+    wait = waiting(poll_interval=2.0, max_poll_interval=5.0)
+    assert 1.8 <= wait.pause(SINCE) <= 2.0
+    assert 4.5 <= wait.pause(SINCE + 3600) <= 5.0
+
+
+@pytest.mark.parametrize("timeout", [1.0, 14.0, 100.0, 3600.0, DAY])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_last_poll_is_at_the_deadline(seed: int, timeout: float) -> None:
+    """A wait asks one last time at the deadline, neither earlier nor later."""
+    random.seed(seed)
+    wait = waiting(deadline=SINCE + timeout)
+    moments = moments_of_polls(wait, wait.deadline)
+    assert moments[-1] == pytest.approx(wait.deadline, abs=1e-3)
+    assert len([moment for moment in moments if moment > wait.deadline - 1e-3]) == 1
+
+
+def test_no_pause_after_the_deadline() -> None:
+    """A wait whose deadline has passed asks at once: a triggerer may come back hours late."""
+    wait = waiting(deadline=SINCE + 60)
+    assert wait.pause(SINCE + 60) == 0
+    assert wait.pause(SINCE + 9999) == 0
+
+
+@pytest.mark.parametrize("silence", [1.0, 100.0, 3600.0, 50_000.0])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_poll_is_due_when_silence_becomes_an_answer(seed: int, silence: float) -> None:
+    """One poll is at the moment from which silence means that nothing was found, and the pauses go on after it."""
+    random.seed(seed)
+    wait = waiting(silence_until=SINCE + silence)
+    (on_time,) = [moment for moment in moments_of_polls(wait, wait.deadline) if abs(moment - SINCE - silence) < 1e-3]
+    assert wait.pause(on_time + 1) >= 13.5
+
+
+def test_jobs_submitted_together_drift_apart() -> None:
+    """Of a hundred jobs that were submitted in one second, no two keep asking at the same moment."""
+    random.seed(1)
+    tenth_polls = [moments_of_polls(waiting(), SINCE + 1800)[10] for _ in range(100)]
+    assert len({round(moment, 3) for moment in tenth_polls}) > 95
+    assert max(tenth_polls) - min(tenth_polls) > 3
+
+
+# ---- what a poll means
+
+PASSING = [
+    ImsThrottledError("throttled"),
+    ImsServiceError("unavailable"),
+    ImsTransportError("refused", sent=False),
+    ImsTransportError("lost", sent=True),
+]
+FINAL = [ImsCredentialsError("key"), ImsRequestError("parameter"), ImsConfigurationError("connection")]
+
+
+def by_class(error: Exception) -> str:
+    return type(error).__name__
+
+
+@pytest.mark.parametrize("error", PASSING, ids=by_class)
+def test_trouble_that_may_pass_ends_no_wait(error: ImsError, caplog: pytest.LogCaptureFixture) -> None:
+    """Throttling, an error of the service and the network end a wait at its deadline only, told with their count."""
+    caplog.set_level(logging.INFO)
+    wait = waiting()
+    for count in range(1, 301):
+        assert wait.failed(error, SINCE + count) is None
+        assert caplog.records[-1].levelno == logging.WARNING
+        assert f"Poll {count} of job J failed ({count} in a row), asking again: {error.problem}" in caplog.text
+    wait.answered(seen(), SINCE + 400)
+    wait.failed(error, SINCE + 401)
+    assert "Poll 302 of job J failed (1 in a row)" in caplog.text
+    ending = wait.failed(error, wait.deadline)
+    assert ending is not None
+    assert (ending.end, ending.failure, ending.polls) == (End.TIMEOUT, error.problem, 303)
+
+
+@pytest.mark.parametrize("error", FINAL, ids=by_class)
+def test_trouble_that_stays_ends_a_wait_at_once(error: ImsError) -> None:
+    """What will be refused again (credentials, request, configuration) is the end, however early."""
+    ending = waiting().failed(error, SINCE)
+    assert ending is not None
+    assert (ending.end, ending.error, ending.polls) == (End.REFUSED, to_primitives(error), 1)
+
+
+def test_unknown_job_has_a_grace() -> None:
+    """A job may be unknown for two minutes after its submission, and not longer."""
+    error = ImsNotFoundError("unknown")
+    wait = waiting()
+    for _ in range(20):
+        assert wait.failed(error, SINCE + NOT_FOUND_GRACE - 0.1) is None
+    ending = wait.failed(error, SINCE + NOT_FOUND_GRACE)
+    assert ending is not None
+    assert ending.end is End.REFUSED
+    assert NOT_FOUND_GRACE == 120
+
+
+def test_unknown_job_ends_at_an_early_deadline() -> None:
+    """The grace of an unknown job does not outlast the deadline."""
+    ending = waiting(deadline=SINCE + 60).failed(ImsNotFoundError("unknown"), SINCE + 60)
+    assert ending is not None
+    assert ending.end is End.TIMEOUT
+
+
+def take(wait: Wait, what: dict[str, Any] | Exception, now: float = SINCE + 1) -> Ending | None:
+    """Let a wait take in an answer, or a poll that failed."""
+    return wait.failed(what, now) if isinstance(what, Exception) else wait.answered(seen(what), now)
+
+
+ODD = ImsApiError("odd", code="Strange.Thing")
+FOREIGN = RuntimeError("no database")
+UNEXPLAINED: dict[str, tuple[list[dict[str, Any] | Exception], End]] = {
+    "status code": ([STRANGE] * 5, End.FAILED),
+    "code of no known class": ([ODD] * 5, End.REFUSED),
+    "foreign exception": ([FOREIGN] * 5, End.REFUSED),
+    "mixed, answer last": ([ODD, FOREIGN, STRANGE, ODD, STRANGE], End.FAILED),
+    "mixed, refusal last": ([STRANGE, STRANGE, FOREIGN, STRANGE, ODD], End.REFUSED),
+}
+
+
+@pytest.mark.parametrize(("run", "end"), UNEXPLAINED.values(), ids=UNEXPLAINED)
+def test_five_answers_that_nobody_can_explain_are_an_end(run: list[dict[str, Any] | Exception], end: End) -> None:
+    """The fifth answer in a row that nobody can explain ends a wait, whatever mixture they are of."""
+    wait = waiting()
+    assert [take(wait, what) for what in run[:4]] == [None] * 4
+    ending = take(wait, run[4])
+    assert ending is not None
+    assert (ending.end, ending.polls) == (end, 5)
+    assert UNEXPLAINED_LIMIT == 5
+
+
+@pytest.mark.parametrize("between", [{}, PONDERING, *PASSING], ids=["silent", "state", *map(by_class, PASSING)])
+@pytest.mark.parametrize("odd", [STRANGE, ODD, FOREIGN], ids=["status code", "code", "foreign"])
+def test_four_unexplained_answers_are_no_end(
+    odd: dict[str, Any] | Exception, between: dict[str, Any] | Exception
+) -> None:
+    """An answer that can be explained, or trouble that may pass, begins the count anew."""
+    wait = waiting()
+    assert [take(wait, what) for what in [odd] * 4 + [between] + [odd] * 4] == [None] * 9
+    assert take(wait, odd) is not None
+
+
+@pytest.mark.parametrize("word", ["Processing", "Pondering"])
+def test_code_beside_a_state_is_no_riddle(word: str) -> None:
+    """Where the service tells a state, a strange StatusCode beside it does not end the wait, however often."""
+    wait = waiting()
+    assert [take(wait, {**STRANGE, "Status": word}) for _ in range(9)] == [None] * 9
+
+
+def test_failure_by_status_code_keeps_the_facts() -> None:
+    """A wait that ends in a StatusCode nobody documents has it, its message and the answer."""
+    wait = waiting()
+    ending = [take(wait, STRANGE) for _ in range(5)][-1]
+    assert ending is not None
+    assert (ending.word, ending.code, ending.message, ending.request_id) == (None, "403", "no", "R-1")
+    assert ending.response is not None
+    assert '"StatusCode":403' in ending.response
+
+
+def test_text_of_a_foreign_exception_is_not_handed_on() -> None:
+    """A foreign exception may have anything in its text, so an ending has its class only."""
+    wait = waiting()
+    ending = [take(wait, RuntimeError("password=canary")) for _ in range(5)][-1]
+    assert ending is not None
+    assert ending.failure == "RuntimeError, see the log."
+    assert "canary" not in repr(ending)
+
+
+@pytest.mark.parametrize(
+    ("body", "end"),
+    [
+        (TEXT, End.SUCCEEDED),
+        ({"Data": {"Status": "FAIL"}}, End.FAILED),
+        ({"Data": {"Status": "Canceled"}}, End.CANCELLED),
+        # The text is the sign of success, whatever else is said.
+        ({**TEXT, "StatusCode": 500}, End.SUCCEEDED),
+        # A state explains the answer, so that the code is no riddle.
+        ({**STRANGE, "Status": "Fail"}, End.FAILED),
+    ],
+)
+def test_end_that_the_service_tells_is_one_at_once(body: dict[str, Any], end: End) -> None:
+    """What the service says of an end is believed at the first poll, at any time."""
+    for now in (SINCE, SINCE + DAY, SINCE + 9 * DAY):
+        ending = waiting(silence_until=SINCE).answered(seen(body), now)
+        assert ending is not None
+        assert (ending.end, ending.polls, ending.elapsed) == (end, 1, now - SINCE)
+        assert ending.result == ("(c) Studio" if end is End.SUCCEEDED else None)
+
+
+def test_unknown_word_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A state that nobody knows counts as running, with one warning for each word."""
+    wait = waiting()
+    for word in ["Pondering"] * 8 + ["Musing"] * 8 + ["Processing"] * 8:
+        assert wait.answered(seen({"Data": {"Status": word}}), SINCE + 1) is None
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 2
+    assert "Job J has the state 'Pondering', which is not known; it counts as running. The answer was: {" in warnings[0]
+    assert "'Musing'" in warnings[1]
+
+
+def test_unknown_code_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A StatusCode that nobody documents is warned of before it ends the wait, once."""
+    wait = waiting()
+    for _ in range(4):
+        take(wait, STRANGE)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    assert "Job J has StatusCode 403, which is not documented. The answer was: {" in warnings[0]
+
+
+def test_silence_is_an_answer_from_its_moment_on() -> None:
+    """Silence means that nothing was found from the given moment on, not before."""
+    wait = waiting(silence_until=SINCE + 600)
+    assert wait.answered(seen(), SINCE + 599.9) is None
+    ending = wait.answered(seen(), SINCE + 600)
+    assert ending is not None
+    assert (ending.end, ending.result) == (End.NOTHING_FOUND, None)
+
+
+NOT_SILENT: dict[str, dict[str, Any] | Exception] = {
+    "known state": {"Data": {"Status": "Processing"}},
+    "unknown state": PONDERING,
+    "status code": STRANGE,
+    "network": ImsTransportError("no route"),
+    "throttled": ImsThrottledError("throttled"),
+    "foreign": FOREIGN,
+}
+
+
+@pytest.mark.parametrize("what", NOT_SILENT.values(), ids=NOT_SILENT)
+def test_only_silence_is_silence(what: dict[str, Any] | Exception) -> None:
+    """A state, a strange code or a failed poll does not say that nothing was found; the next silent answer does."""
+    wait = waiting(silence_until=SINCE + 600)
+    assert take(wait, what, SINCE + 700) is None
+    ending = take(wait, {}, SINCE + 710)
+    assert ending is not None
+    assert ending.end is End.NOTHING_FOUND
+
+
+@pytest.mark.parametrize(
+    "what", [{}, PONDERING, STRANGE, ODD, FOREIGN], ids=["silent", "state", "code", "odd", "foreign"]
+)
+def test_everything_else_ends_at_the_deadline(what: dict[str, Any] | Exception) -> None:
+    """Without an end that the service tells, a wait ends at its deadline, not before."""
+    wait = waiting()
+    assert take(wait, what, wait.deadline - 0.1) is None
+    ending = take(wait, what, wait.deadline)
+    assert ending is not None
+    assert (ending.end, ending.elapsed, ending.polls) == (End.TIMEOUT, DAY, 2)
+
+
+def test_end_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The last line of a wait says how it ended, after how many polls and how long."""
+    caplog.set_level(logging.INFO)
+    wait = waiting(polls=8, silence_until=SINCE + 600)
+    wait.answered(seen(), SINCE + 605)
+    assert caplog.messages == ["Job J: nothing found after 9 polls in 10 min"]
+
+
+# ---- one poll, or all of them
+
+
+def script(*answers: dict[str, Any] | Exception) -> Callable[[], Any]:
+    """Return a query that gives these answers in turn."""
+    left = iter(answers)
+
+    async def query() -> JobSnapshot:
+        answer = next(left)
+        if isinstance(answer, Exception):
+            raise answer
+        return seen(answer)
+
+    return query
+
+
+def quick(**changes: Any) -> Wait:
+    """Return a wait in the present with pauses that nobody notices."""
+    now = datetime.now(UTC).timestamp()
+    return waiting(since=now, deadline=now + 60, poll_interval=1e-3, max_poll_interval=1e-3, **changes)
+
+
+async def test_foreign_exception_is_a_poll_that_failed(caplog: pytest.LogCaptureFixture) -> None:
+    """A secrets backend that is down for a poll does not end the wait; the log has the traceback."""
+    assert await poll(script(FOREIGN), quick()) is None
+    (record,) = [record for record in caplog.records if record.exc_info]
+    assert record.getMessage() == "Poll of job J failed before the service was asked"
+    assert "RuntimeError: no database" in caplog.text
+
+
+async def test_watch_asks_until_the_end() -> None:
+    """Watching goes on over silence and trouble until the job has ended."""
+    wait = quick()
+    ending = await watch(script({}, PASSING[0], {}, FOREIGN, TEXT, {}), wait)
+    assert (ending.end, ending.result, ending.polls) == (End.SUCCEEDED, "(c) Studio", 5)
+
+
+async def test_watch_begins_with_a_poll() -> None:
+    """A watch asks at once, whatever its interval."""
+    wait = quick()
+    wait.poll_interval = wait.max_poll_interval = 3600.0
+    async with asyncio.timeout(10):
+        assert (await watch(script(TEXT), wait)).polls == 1
+
+
+async def test_watch_goes_on_with_a_pause() -> None:
+    """Where another process has polled just before, a watch begins with a pause."""
+    wait = quick(polls=1)
+    wait.poll_interval = wait.max_poll_interval = 0.3
+    ending = await watch(script(TEXT), wait)
+    assert ending.elapsed >= 0.2
+    assert ending.polls == 2
+
+
+@pytest.mark.parametrize("answer", [{}, PONDERING, PASSING[0], ImsNotFoundError("unknown")])
+async def test_glance_asks_once(answer: dict[str, Any] | Exception) -> None:
+    """A glance at a job that has not ended is one poll."""
+    wait = quick()
+    assert await glance(script(answer), wait) is None
+    assert wait.polls == 1
+
+
+async def test_glance_asks_again_what_nobody_can_explain() -> None:
+    """A run of unexplained answers is counted within one glance: a sensor that comes back would start anew."""
+    wait = quick()
+    assert await glance(script(STRANGE, ODD, {}, TEXT), wait) is None
+    assert wait.polls == 3
+    ending = await glance(script(*[FOREIGN] * 5), quick())
+    assert ending is not None
+    assert (ending.end, ending.polls) == (End.REFUSED, 5)
+
+
+# ---- patience
+
+GOOD: dict[str, Any] = {
+    "poll_interval": 15.0,
+    "max_poll_interval": 300.0,
+    "timeout": timedelta(hours=1),
+    "no_watermark_after": None,
+}
+NO_DURATION: list[Any] = [
+    0,
+    -1,
+    -0.5,
+    math.nan,
+    math.inf,
+    -math.inf,
+    True,
+    False,
+    "15",
+    [15],
+    timedelta(0),
+    timedelta(-1),
+]
+
+
+@pytest.mark.parametrize("value", NO_DURATION, ids=repr)
+@pytest.mark.parametrize("name", GOOD)
+def test_what_is_no_duration_is_refused(name: str, value: Any) -> None:
+    """An argument that is no time above zero is refused by its name, with what to give."""
+    told = value.total_seconds() if isinstance(value, timedelta) else value
+    with pytest.raises(ImsConfigurationError) as caught:
+        Patience.checked(COPYRIGHT_EXTRACT, **{**GOOD, name: value})
+    assert str(caught.value) == f"{name} is {told!r}. Give a number of seconds above 0, or a timedelta."
+
+
+@pytest.mark.parametrize("name", ["poll_interval", "max_poll_interval", "timeout"])
+def test_none_is_no_duration(name: str) -> None:
+    """Only no_watermark_after may be None."""
+    with pytest.raises(ImsConfigurationError, match=f"^{name} is None"):
+        Patience.checked(COPYRIGHT_EXTRACT, **{**GOOD, name: None})
+
+
+def test_refusal_has_the_name_that_the_user_knows() -> None:
+    """A sensor calls the interval poke_interval, and so does the refusal."""
+    with pytest.raises(ImsConfigurationError, match=r"^poke_interval is 0"):
+        Patience.checked(COPYRIGHT_EXTRACT, **{**GOOD, "poll_interval": 0}, interval_name="poke_interval")
+
+
+@pytest.mark.parametrize("silence", [3600, 3601, timedelta(hours=1)])
+def test_silence_that_cannot_come_in_time_is_refused(silence: Any) -> None:
+    """A no_watermark_after that is not shorter than timeout could never matter."""
+    with pytest.raises(ImsConfigurationError, match=r"no_watermark_after \(360\d s\) is not shorter than timeout"):
+        Patience.checked(COPYRIGHT_EXTRACT, **{**GOOD, "no_watermark_after": silence})
+
+
+def test_silence_of_a_family_with_states_is_refused() -> None:
+    """A job whose query reports a state is never silent about its end."""
+    with pytest.raises(ImsConfigurationError, match="no_watermark_after is for jobs whose query reports no state, and"):
+        Patience.checked(STATEFUL, **{**GOOD, "no_watermark_after": 60})
+    assert Patience.checked(STATEFUL, **GOOD).no_watermark_after is None
+
+
+def test_good_arguments_become_seconds() -> None:
+    """Numbers and timedeltas are taken alike, and the longest pause is not below the shortest."""
+    assert Patience.checked(
+        COPYRIGHT_EXTRACT,
+        poll_interval=timedelta(minutes=1),
+        max_poll_interval=20,
+        timeout=7200,
+        no_watermark_after=timedelta(hours=1),
+    ) == Patience(poll_interval=60.0, max_poll_interval=60.0, timeout=7200.0, no_watermark_after=3600.0)
+
+
+STARTED = datetime.fromtimestamp(SINCE - 30, tz=UTC)
+
+
+@pytest.mark.parametrize(
+    ("started", "execution_timeout", "deadline"),
+    [
+        (STARTED, None, SINCE + 3600),
+        # A little less, so that it is the task that ends, with a word on the job: half a minute, a tenth, or half.
+        (STARTED, timedelta(seconds=100), SINCE - 30 + 70),
+        (STARTED, timedelta(seconds=400), SINCE - 30 + 360),
+        (STARTED, timedelta(seconds=40), SINCE - 30 + 20),
+        # A minute less at most.
+        (STARTED, timedelta(minutes=40), SINCE - 30 + 2340),
+        # Airflow counts from the start of the task; where that is not known, from the beginning of the wait.
+        (None, timedelta(seconds=100), SINCE + 70),
+        # The earlier of the two counts.
+        (STARTED, timedelta(hours=10), SINCE + 3600),
+    ],
+)
+def test_execution_timeout_is_not_waited_for(
+    started: datetime | None, execution_timeout: timedelta | None, deadline: float
+) -> None:
+    """A wait ends at its timeout, or a little before an earlier execution_timeout."""
+    patience = Patience.checked(COPYRIGHT_EXTRACT, **GOOD)
+    wait = patience.wait_for(
+        COPYRIGHT_EXTRACT, "J", since=SINCE, log=LOGGER, started=started, execution_timeout=execution_timeout
+    )
+    assert wait.deadline == pytest.approx(deadline, abs=1e-3)
+
+
+def test_wait_has_all_of_the_patience() -> None:
+    """What was asked for reaches the wait, in moments."""
+    patience = Patience(2.0, 5.0, 100.0, 40.0)
+    wait = patience.wait_for(COPYRIGHT_EXTRACT, "J", since=SINCE, log=LOGGER, polls=3)
+    assert (wait.job_type, wait.job_id, wait.since, wait.polls) == (COPYRIGHT_EXTRACT, "J", SINCE, 3)
+    assert (wait.poll_interval, wait.max_poll_interval) == (2.0, 5.0)
+    assert (wait.deadline, wait.silence_until) == (SINCE + 100, SINCE + 40)
+    assert (
+        Patience(2.0, 5.0, 100.0, None).wait_for(COPYRIGHT_EXTRACT, "J", since=SINCE, log=LOGGER).silence_until is None
+    )
