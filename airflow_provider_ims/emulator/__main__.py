@@ -9,12 +9,14 @@ import signal
 import ssl
 import sys
 from ipaddress import ip_address
-
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from airflow_provider_ims.emulator.server import Emulator
 from airflow_provider_ims.emulator.service import Service, Settings
 from airflow_provider_ims.emulator.signature import DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET, Credentials
+
+if TYPE_CHECKING:
+    from aiohttp.web import AppRunner
 
 # How often the child looks whether its parent is still there, in seconds.
 _PARENT_TICK = 0.5
@@ -96,7 +98,7 @@ async def _run(options: argparse.Namespace) -> None:
     runner = emulator.runner()
     await runner.setup()
     try:
-        await web.TCPSite(runner, options.host, options.port, ssl_context=tls).start()
+        await emulator.listen(runner, options.host, options.port, tls)
         print(_ready_line(runner, options, "https" if tls else "http"), flush=True)  # noqa: T201 - for who started it
         if options.exit_with_parent is None:
             await stop.wait()
@@ -114,7 +116,7 @@ def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
     return context
 
 
-def _ready_line(runner: web.AppRunner, options: argparse.Namespace, scheme: str) -> str:
+def _ready_line(runner: AppRunner, options: argparse.Namespace, scheme: str) -> str:
     host = f"[{options.host}]" if ":" in options.host else options.host
     return f"IMS emulator listening on {scheme}://{host}:{runner.addresses[0][1]} (region {options.region})"
 

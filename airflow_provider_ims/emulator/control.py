@@ -190,6 +190,7 @@ class _Control:
 _FAULT_OPTIONS: Mapping[FaultKind, Callable[[Fields], dict[str, Any]]] = {
     FaultKind.THROTTLE: lambda fields: {"retry_after": fields.count("retry_after", None)},
     FaultKind.SLOW: lambda fields: {"seconds": fields.seconds("seconds", 1.0)},
+    FaultKind.OUTAGE: lambda fields: {"seconds": fields.seconds("seconds", 1.0)},
     FaultKind.ANSWER: lambda fields: {
         "status": fields.count("status", 200, least=200),
         "body": fields.text("body", ""),

@@ -22,6 +22,7 @@ class FaultKind(StrEnum):
     HANG = "hang"
     CUT_BEFORE = "cut_before"
     CUT_AFTER = "cut_after"
+    OUTAGE = "outage"
     ANSWER = "answer"
 
 

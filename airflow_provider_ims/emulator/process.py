@@ -156,8 +156,8 @@ class EmulatorProcess:
         :param kind: a value of :class:`~airflow_provider_ims.emulator.faults.FaultKind`.
         :param nth: the first call that is hit.
         :param times: how many calls in a row are hit.
-        :param options: ``retry_after`` (milliseconds) for ``throttle``; ``seconds`` for ``slow``; ``status``, ``body``,
-            ``content_type``, ``headers`` for ``answer``.
+        :param options: ``retry_after`` (milliseconds) for ``throttle``; ``seconds`` for ``slow`` and ``outage``;
+            ``status``, ``body``, ``content_type``, ``headers`` for ``answer``.
         """
         self._call("POST", "/faults", {"action": action, "kind": kind, "nth": nth, "times": times, **options})
 

@@ -24,6 +24,7 @@ from airflow_provider_ims.emulator.signature import Credentials, SignedRequest, 
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from ssl import SSLContext
 
     from airflow_provider_ims.emulator.service import Service
 
@@ -85,6 +86,7 @@ class Emulator:
         self.faults = Faults()
         self.journal = Journal()
         self._verifier = Verifier(credentials)
+        self._listener: _Listener | None = None
         self._connections: WeakKeyDictionary[asyncio.Transport, int] = WeakKeyDictionary()
         self._connection_count = 0
 
@@ -105,6 +107,17 @@ class Emulator:
         return web.AppRunner(
             app, access_log=None, shutdown_timeout=0.1, max_line_size=_MAX_LINE, max_field_size=_MAX_LINE
         )
+
+    async def listen(self, runner: web.AppRunner, host: str, port: int, tls: SSLContext | None) -> None:
+        """Begin to listen.
+
+        :param runner: the runner of the application, set up.
+        :param host: address to listen on.
+        :param port: port to listen on, 0 picks a free one.
+        :param tls: to serve https.
+        """
+        self._listener = _Listener(runner, host, port, tls)
+        await self._listener.open()
 
     async def _serve(self, request: web.Request) -> web.Response:
         call = _take_apart(request, await request.read())
@@ -166,9 +179,41 @@ class Emulator:
                 return self._process(call)
             case FaultKind.HANG:
                 await _client_gone(request)
+            case FaultKind.OUTAGE:
+                await self._fall_silent(fault.options["seconds"])
             case FaultKind.CUT_AFTER | FaultKind.INTERNAL_ERROR_AFTER:
                 self._process(call)
         return _spoilt_reply(fault, call)
+
+    async def _fall_silent(self, seconds: float) -> None:
+        """Break all connections and refuse new ones for a while."""
+        if self._listener is None:
+            return
+        await self._listener.close()
+        for transport in list(self._connections):
+            transport.abort()
+        await asyncio.sleep(seconds)
+        await self._listener.open()
+
+
+class _Listener:
+    """The listening socket, which can be closed and opened again on the same port."""
+
+    def __init__(self, runner: web.AppRunner, host: str, port: int, tls: SSLContext | None) -> None:
+        self._runner = runner
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._site: web.TCPSite | None = None
+
+    async def open(self) -> None:
+        self._site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._tls)
+        await self._site.start()
+        self._port = self._runner.addresses[0][1]
+
+    async def close(self) -> None:
+        if self._site is not None:
+            await self._site.stop()
 
 
 async def _client_gone(request: web.Request) -> None:

@@ -100,6 +100,27 @@ def test_a_connection_can_be_cut_before_or_after_the_job_exists(call: Any, kind:
     assert len(call.emulator.jobs()) == jobs
 
 
+def test_an_outage_refuses_connections_for_a_while(call: Any, connect: Callable[[EmulatorProcess], Any]) -> None:
+    """An outage breaks the connection, refuses new ones, and then the service is back with what it knew."""
+    call.emulator.put_media("oss://b-1/a.mp4")
+    call.emulator.fault(LIST, "outage", seconds=0.5)
+    start = time.monotonic()
+
+    with pytest.raises(CUT):
+        call(LIST)
+    with pytest.raises(ConnectionRefusedError):
+        connect(call.emulator)(LIST)
+    while True:
+        try:
+            assert connect(call.emulator)(LIST).status == 200
+        except ConnectionRefusedError:
+            assert time.monotonic() - start < 10
+            continue
+        break
+    assert time.monotonic() - start >= 0.5
+    assert len(call.emulator.media()) == 1
+
+
 def test_an_answer_can_be_made_up(call: Any) -> None:
     """Any status, headers and text can be the answer; nothing is done."""
     call.emulator.fault(SUBMIT, "answer", status=418, body="[水]", content_type="text/plain", headers={"x-more": "1"})
