@@ -25,8 +25,13 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [{"integration-name": INTEGRATION, "python-modules": ["airflow_provider_ims.hooks.ims"]}],
         "operators": [
-            {"integration-name": INTEGRATION, "python-modules": ["airflow_provider_ims.operators.copyright"]}
+            {
+                "integration-name": INTEGRATION,
+                "python-modules": ["airflow_provider_ims.operators.copyright"],
+            }
         ],
+        "sensors": [{"integration-name": INTEGRATION, "python-modules": ["airflow_provider_ims.sensors.job"]}],
+        "triggers": [{"integration-name": INTEGRATION, "python-modules": ["airflow_provider_ims.triggers.job"]}],
         "connection-types": [
             {
                 "connection-type": CONN_TYPE,

@@ -24,10 +24,14 @@ ORDER = [
     "signature",
     "blocking",
     "jobs",
+    "endings",
+    "polling",
     "client",
     "links",
     "hooks",
+    "triggers",
     "operators",
+    "sensors",
 ]
 
 
@@ -94,6 +98,8 @@ def test_only_the_client_talks_to_alibaba_cloud() -> None:
 AIRFLOW = """
 import airflow.providers.common.compat.sdk as compat
 compat.BaseHook, compat.BaseOperator, compat.BaseOperatorLink, compat.XCom, compat.AirflowNotFoundException
+compat.BaseSensorOperator, compat.conf
+import airflow.triggers.base
 """
 
 
@@ -112,10 +118,15 @@ def test_parsing_a_dag_file_loads_nothing_heavy() -> None:
     """Importing all public modules loads no module but ours: a DAG file is parsed every 30 seconds."""
     info = get_provider_info()
     public = [
-        *(module for kind in ("hooks", "operators") for entry in info[kind] for module in entry["python-modules"]),
+        *(
+            module
+            for kind in ("hooks", "operators", "sensors", "triggers")
+            for entry in info[kind]
+            for module in entry["python-modules"]
+        ),
         *(path.rpartition(".")[0] for path in info["extra-links"]),
     ]
-    assert len(public) >= 3
+    assert len(public) >= 5
     modules = loaded(f"import {', '.join(public)}", on_top_of=AIRFLOW)
     assert modules >= set(public)
     assert {name for name in modules if name.split(".")[0] != "airflow_provider_ims"} == set()

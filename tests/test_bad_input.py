@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_ims.exceptions import ImsConfigurationError
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
+from airflow_provider_ims.sensors.job import ImsJobSensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
 
     from airflow_provider_ims.emulator.process import EmulatorProcess
 
@@ -84,6 +88,59 @@ ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
     ("unknown connection", {"ims_conn_id": "nobody"}, "There is no usable connection 'nobody': none has this id"),
 ]
 
+# What both the operator and the sensor take. They are refused whether the task is to wait or not.
+SILENCE: list[tuple[str, dict[str, Any], str]] = [
+    ("no silence", {"no_watermark_after": 0}, "no_watermark_after is 0. Give a number of seconds above 0"),
+    ("negative silence", {"no_watermark_after": timedelta(-1)}, "no_watermark_after is -86400.0. Give a number"),
+    ("silence for ever", {"no_watermark_after": math.inf}, "no_watermark_after is inf. Give a number"),
+    ("silence as text", {"no_watermark_after": "1h"}, "no_watermark_after is '1h'. Give a number"),
+    ("silence as flag", {"no_watermark_after": True}, "no_watermark_after is True. Give a number"),
+    (
+        "silence for too long",
+        {"no_watermark_after": 600, "timeout": timedelta(minutes=10)},
+        "no_watermark_after (600 s) is not shorter than timeout (600 s)",
+    ),
+]
+
+WAITING: list[tuple[str, dict[str, Any], str]] = [
+    *SILENCE,
+    ("no pause", {"poll_interval": 0}, "poll_interval is 0. Give a number of seconds above 0, or a timedelta"),
+    ("negative pause", {"poll_interval": -1.5}, "poll_interval is -1.5. Give a number"),
+    ("pause of a number that is none", {"poll_interval": math.nan}, "poll_interval is nan. Give a number"),
+    ("pause as text", {"poll_interval": "15"}, "poll_interval is '15'. Give a number"),
+    ("pause as flag", {"poll_interval": True}, "poll_interval is True. Give a number"),
+    ("pause of None", {"poll_interval": None}, "poll_interval is None. Give a number"),
+    ("no longest pause", {"max_poll_interval": 0}, "max_poll_interval is 0. Give a number"),
+    ("longest pause for ever", {"max_poll_interval": math.inf}, "max_poll_interval is inf. Give a number"),
+    ("no time", {"timeout": timedelta(0)}, "timeout is 0.0. Give a number"),
+    ("negative time", {"timeout": -3600}, "timeout is -3600. Give a number"),
+    ("time as text", {"timeout": "24:00"}, "timeout is '24:00'. Give a number"),
+    ("time of None", {"timeout": None}, "timeout is None. Give a number"),
+]
+
+# Negative numbers and text are refused by Airflow itself, when the DAG file is parsed.
+SENSOR: list[tuple[str, dict[str, Any], str]] = [
+    *SILENCE,
+    ("no pause", {"poke_interval": 0}, "poke_interval is 0.0. Give a number of seconds above 0, or a timedelta"),
+    ("no time", {"timeout": 0}, "timeout is 0.0. Give a number"),
+    ("negative longest pause", {"max_wait": timedelta(-1)}, "is -86400.0. Give a number of seconds above 0"),
+    ("no job", {"job_id": None}, "job_id is None. Give the JobId of a CopyrightExtractJob"),
+    ("empty job", {"job_id": ""}, "job_id is ''. Give the JobId"),
+    ("blank job", {"job_id": " \n"}, "job_id is ' \\n'. Give the JobId"),
+    ("job of a number", {"job_id": 7}, "job_id is 7. Give the JobId"),
+    ("jobs in a list", {"job_id": ["J"]}, "job_id is ['J']. Give the JobId"),
+    ("unknown family", {"job_type": "Copyright"}, "Unknown job type 'Copyright'. Known are: CopyrightExtractJob"),
+    ("family in lower case", {"job_type": "copyrightextractjob"}, "Unknown job type 'copyrightextractjob'"),
+    ("no family", {"job_type": None}, "Unknown job type None"),
+    (
+        "region without the service",
+        {"region": "cn-hangzhou"},
+        "CopyrightExtractJob is not offered in the region 'cn-hangzhou'. Use cn-beijing or cn-shanghai",
+    ),
+    ("region of nowhere", {"region": "moon"}, "The region 'moon' is not a region id"),
+    ("unknown connection", {"ims_conn_id": "nobody"}, "There is no usable connection 'nobody'"),
+]
+
 CONNECTIONS: list[tuple[str, dict[str, Any], str]] = [
     ("no region", {"extra": {"region_id": None}}, "No region: neither the region argument nor Connection"),
     ("no secret", {"password": ""}, "lacks the Access key secret. Fill in both"),
@@ -98,10 +155,16 @@ CONNECTIONS: list[tuple[str, dict[str, Any], str]] = [
 
 def fail(emulator: EmulatorProcess, arguments: dict[str, Any]) -> str:
     """Execute an operator that must refuse its arguments, and return what it says."""
-    operator = ImsSubmitCopyrightExtractJobOperator(task_id="submit", **{"input_media": GOOD, **arguments})
+    return refusal(
+        ImsSubmitCopyrightExtractJobOperator(task_id="submit", **{"input_media": GOOD, **arguments}), emulator
+    )
+
+
+def refusal(task: BaseOperator, emulator: EmulatorProcess) -> str:
+    """Execute a task that must refuse its arguments, and return what it says."""
     context: Context = {}  # it fails before it looks for its task instance
     with pytest.raises(ImsConfigurationError) as caught:
-        operator.execute(context)
+        task.execute(context)
     # Airflow ends a task that raises it without retries.
     assert isinstance(caught.value, AirflowFailException)
     assert emulator.requests() == []
@@ -119,6 +182,39 @@ def test_wrong_argument(
     assert "canary" not in message
 
 
+@pytest.mark.parametrize(("arguments", "says"), [c[1:] for c in WAITING], ids=[c[0] for c in WAITING])
+@pytest.mark.parametrize("how", [{}, {"wait_for_completion": True}, {"deferrable": True}], ids=["no", "here", "away"])
+def test_wrong_waiting_argument(
+    how: dict[str, Any],
+    arguments: dict[str, Any],
+    says: str,
+    ims_emulator: EmulatorProcess,
+    connect: Callable[..., None],
+) -> None:
+    """A wrong argument of the wait is refused before the job is submitted and paid for, waited for or not."""
+    assert says in fail(ims_emulator, {**how, **arguments})
+
+
+@pytest.mark.parametrize(("arguments", "says"), [c[1:] for c in SENSOR], ids=[c[0] for c in SENSOR])
+@pytest.mark.parametrize("mode", ["poke", "reschedule", "deferrable"])
+def test_wrong_argument_of_the_sensor(
+    mode: str, arguments: dict[str, Any], says: str, ims_emulator: EmulatorProcess, connect: Callable[..., None]
+) -> None:
+    """A wrong argument of the sensor is refused before the first poll, however it waits."""
+    how: dict[str, Any] = {"deferrable": True} if mode == "deferrable" else {"mode": mode}
+    sensor = ImsJobSensor(task_id="wait", **{"job_id": "J", **how, **arguments})
+    assert says in refusal(sensor, ims_emulator)
+
+
+@pytest.mark.parametrize(("fields", "says"), [c[1:] for c in CONNECTIONS], ids=[c[0] for c in CONNECTIONS])
+def test_wrong_connection_of_the_sensor(
+    fields: dict[str, Any], says: str, ims_emulator: EmulatorProcess, connect: Callable[..., None]
+) -> None:
+    """A wrong connection is refused by the sensor too, before the first poll."""
+    connect(**fields)
+    assert says in refusal(ImsJobSensor(task_id="wait", job_id="J"), ims_emulator)
+
+
 @pytest.mark.parametrize(("fields", "says"), [c[1:] for c in CONNECTIONS], ids=[c[0] for c in CONNECTIONS])
 def test_wrong_connection(
     fields: dict[str, Any], says: str, ims_emulator: EmulatorProcess, connect: Callable[..., None]
@@ -133,3 +229,29 @@ def test_good_input_passes(ims_emulator: EmulatorProcess, connect: Callable[...,
     operator = ImsSubmitCopyrightExtractJobOperator(task_id="submit", input_media=GOOD, do_xcom_push=False)
     context: Context = {}
     assert operator.execute(context) == ims_emulator.jobs()[0]["job_id"]
+
+
+def test_good_waiting_arguments_pass(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> None:
+    """Numbers and timedeltas above zero are accepted, by the operator and by the sensor."""
+    ims_emulator.put_media(GOOD, watermark="(c) Studio", processing_time=0)
+    submit = ImsSubmitCopyrightExtractJobOperator(
+        task_id="submit",
+        input_media=GOOD,
+        poll_interval=timedelta(seconds=1),
+        max_poll_interval=2.5,
+        timeout=timedelta(hours=1),
+        no_watermark_after=1800,
+        do_xcom_push=False,
+    )
+    # Of its task instance a task that pushes nothing wants to know when it started.
+    context = cast("Context", {"ti": SimpleNamespace(start_date=None)})
+    wait = ImsJobSensor(
+        task_id="wait",
+        job_id=submit.execute(context),
+        poke_interval=0.5,
+        max_wait=None,
+        timeout=60,
+        no_watermark_after=timedelta(seconds=59),
+        do_xcom_push=False,
+    )
+    assert wait.execute(context) == "(c) Studio"

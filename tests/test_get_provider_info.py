@@ -51,7 +51,7 @@ def test_form_fits_the_schema_that_specifies_forms() -> None:
 
 def test_listed_modules_are_those_on_disk() -> None:
     """Each hook and operator module is listed, and each listed one exists."""
-    for kind in ("hooks", "operators"):
+    for kind in ("hooks", "operators", "sensors", "triggers"):
         on_disk = {
             f"airflow_provider_ims.{kind}.{path.stem}"
             for path in (PACKAGE / kind).glob("*.py")
@@ -59,7 +59,9 @@ def test_listed_modules_are_those_on_disk() -> None:
         }
         listed = [module for entry in INFO[kind] for module in entry["python-modules"]]
         assert set(listed) == on_disk
-    names = {entry["integration-name"] for kind in ("hooks", "operators") for entry in INFO[kind]}
+    names = {
+        entry["integration-name"] for kind in ("hooks", "operators", "sensors", "triggers") for entry in INFO[kind]
+    }
     assert names == {integration["integration-name"] for integration in INFO["integrations"]}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -22,8 +23,10 @@ from airflow_provider_ims.exceptions import (
 from airflow_provider_ims.jobs import (
     COPYRIGHT_EXTRACT,
     JobSnapshot,
+    JobState,
     JobType,
     Submission,
+    check_job_id,
     check_region,
     find_job_type,
     request_id,
@@ -31,6 +34,7 @@ from airflow_provider_ims.jobs import (
     submission,
 )
 from airflow_provider_ims.parameters import Media, copyright_extract_parameters
+from airflow_provider_ims.polling import glance, watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -38,8 +42,13 @@ if TYPE_CHECKING:
     from alibabacloud_ice20201109.client import Client as TypedClient
 
     from airflow_provider_ims.client import ImsClient
+    from airflow_provider_ims.endings import Ending
+    from airflow_provider_ims.polling import Wait
 
 T = TypeVar("T")
+
+CANCEL_TIMEOUT = 4.0
+"""Seconds. Airflow's worker kills a task five seconds after it has asked it to end."""
 
 
 class ImsHook(BaseHook):
@@ -159,9 +168,10 @@ class ImsHook(BaseHook):
     async def aquery(self, job_type: str | JobType, job_id: str) -> JobSnapshot:
         """Asynchronous twin of :meth:`query`."""
         job = find_job_type(job_type)
-        if not str(job_id or "").strip():
-            raise ImsConfigurationError(f"job_id is {job_id!r}. Give the JobId of a {job.name}.")
-        return snapshot(job, job_id, await self.acall(job.query_action, {"JobId": job_id}))
+        check_job_id(job, job_id)
+        client = await self._client()
+        response = await client.call(job.query_action, {job.query_parameter: job_id})
+        return snapshot(job, job_id, response, harmless=client.harmless)
 
     def query(self, job_type: str | JobType, job_id: str) -> JobSnapshot:
         """Ask once what has become of a job.
@@ -172,6 +182,80 @@ class ImsHook(BaseHook):
         :raises ImsTransportError: if no answer came back
         """
         return self._blocking(self.aquery, job_type, job_id)
+
+    async def acancel(self, job_type: str | JobType, job_id: str) -> JobSnapshot:
+        """Asynchronous twin of :meth:`cancel`."""
+        job = find_job_type(job_type)
+        if job.cancel_action is None:
+            raise ImsConfigurationError(f"IMS has no action that cancels a {job.name}: job {job_id} goes on.")
+        seen = await self.aquery(job, job_id)
+        if seen.state is JobState.RUNNING:
+            client = await self._client()
+            await client.call(job.cancel_action, {job.query_parameter: job_id})
+        return seen
+
+    def cancel(self, job_type: str | JobType, job_id: str) -> JobSnapshot:
+        """Cancel a job that has not ended, and return what it was before. May be repeated.
+
+        :param job_type: the job family
+        :param job_id: the job's id
+        :raises ImsConfigurationError: if the family's jobs cannot be cancelled, as watermark jobs cannot
+        :raises ImsApiError: if the service refused
+        :raises ImsTransportError: if no answer came back
+        """
+        return self._blocking(self.acancel, job_type, job_id)
+
+    async def aabandon(self, job_type: str | JobType, job_id: str, *, cancel: bool, log: Any) -> None:
+        """Asynchronous twin of :meth:`abandon`."""
+        job = find_job_type(job_type)
+        if not (cancel and job.cancel_action):
+            _say_what_goes_on(job, job_id, log)
+            return
+        try:
+            async with asyncio.timeout(CANCEL_TIMEOUT):
+                seen = await self.acancel(job, job_id)
+        except (ImsError, TimeoutError) as error:
+            log.warning("Job %s could not be cancelled; it may go on, and be billed: %r", job_id, error)
+        else:
+            log.info("Cancelled job %s, which was %s", job_id, seen.state.value)
+
+    def abandon(self, job_type: str | JobType, job_id: str, *, cancel: bool, log: Any) -> None:
+        """Cancel a job that nobody waits for any longer, where that is wanted and possible; say what goes on.
+
+        Takes five seconds at most: Airflow's worker gives ``on_kill`` no more.
+
+        :param job_type: the job family
+        :param job_id: the job's id
+        :param cancel: whether to cancel it
+        :param log: where to say it
+        """
+        job = find_job_type(job_type)
+        if cancel and job.cancel_action:
+            self._blocking(functools.partial(self.aabandon, cancel=cancel, log=log), job, job_id)
+        else:
+            _say_what_goes_on(job, job_id, log)
+
+    async def awatch(self, wait: Wait) -> Ending:
+        """Asynchronous twin of :meth:`watch`."""
+        return await watch(functools.partial(self._aquery_with_new_keys, wait.job_type, wait.job_id), wait)
+
+    def watch(self, wait: Wait) -> Ending:
+        """Poll a job over one session until the wait for it ends.
+
+        :param wait: the job, and how long to wait for it
+        """
+        return self._blocking(self.awatch, wait)
+
+    async def aglance(self, wait: Wait) -> Ending | None:
+        """Asynchronous twin of :meth:`glance`."""
+        return await glance(functools.partial(self._aquery_with_new_keys, wait.job_type, wait.job_id), wait)
+
+    def glance(self, wait: Wait) -> Ending | None:
+        """Poll a job once, and return how the wait for it ended, None if it has not.
+
+        :param wait: the job, and how long to wait for it
+        """
+        return self._blocking(self.aglance, wait)
 
     def submit_copyright_extract_job(
         self,
@@ -215,6 +299,23 @@ class ImsHook(BaseHook):
         return self.query(COPYRIGHT_EXTRACT, job_id)
 
     # ---- transport
+
+    async def _aquery_with_new_keys(self, job_type: JobType, job_id: str) -> JobSnapshot:
+        """Query; where the keys are refused, look whether the connection has new ones: a wait can outlive its keys."""
+        try:
+            return await self.aquery(job_type, job_id)
+        except ImsCredentialsError:
+            if not await self._connection_has_changed():
+                raise
+        return await self.aquery(job_type, job_id)
+
+    async def _connection_has_changed(self) -> bool:
+        """Read the connection again, and return whether it is another one; then the next call uses that."""
+        known = self.__dict__.pop("settings")
+        if await asyncio.to_thread(lambda: self.settings) == known:
+            return False
+        await self.aclose()
+        return True
 
     async def aclose(self) -> None:
         """Close the session that this event loop's calls have used."""
@@ -268,6 +369,16 @@ class ImsHook(BaseHook):
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return the behaviour of the standard fields, for Airflow before 3.2."""
         return {name.replace("-", "_"): value for name, value in UI_FIELD_BEHAVIOUR.items()}
+
+
+def _say_what_goes_on(job_type: JobType, job_id: str, log: Any) -> None:
+    why = "It is not to be cancelled" if job_type.cancel_action else f"IMS has no action that cancels a {job_type.name}"
+    log.warning(
+        "This task no longer waits for job %s. %s: the job goes on, and is billed. An ImsJobSensor on its JobId can "
+        "still get the result.",
+        job_id,
+        why,
+    )
 
 
 def _test_failure(error: ImsError) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
+    from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
 
 EXPLORER = "https://api.aliyun.com/api/ICE/2020-11-09"
 
@@ -23,16 +23,15 @@ class ImsJobLink(BaseOperatorLink):
     name = "IMS job"
     key = "ims_job_link"
 
-    @classmethod
-    def persist(cls, context: Context, *, region: str, query_action: str, job_id: str) -> None:
-        """Store what the link of this task needs.
+    @staticmethod
+    def value(*, region: str, query_action: str, job_id: str) -> dict[str, str]:
+        """Return what the link of a task needs, to be pushed with :attr:`key`.
 
-        :param context: the task's context
         :param region: region of the job
         :param query_action: API operation that asks for the job
         :param job_id: the job's id
         """
-        context["ti"].xcom_push(key=cls.key, value={"region": region, "query_action": query_action, "job_id": job_id})
+        return {"region": region, "query_action": query_action, "job_id": job_id}
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's signature
         """Return the URL, or an empty string while there is no job."""

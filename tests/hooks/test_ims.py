@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import threading
+import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +16,22 @@ import pytest
 from airflow.providers.common.compat.sdk import Connection
 from packaging.version import Version
 
+from airflow_provider_ims.endings import End
 from airflow_provider_ims.exceptions import (
     ImsApiError,
     ImsConfigurationError,
+    ImsCredentialsError,
+    ImsNotFoundError,
     ImsSubmitUnknownError,
     ImsTransportError,
 )
+from airflow_provider_ims.hooks import ims
 from airflow_provider_ims.hooks.ims import ImsHook
-from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT, JobState
+from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT, JobState, JobType
+from airflow_provider_ims.polling import Wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from types import FrameType
 
     from airflow_provider_ims.emulator.process import EmulatorProcess
@@ -272,3 +279,258 @@ def test_unreachable_service_is_a_transport_error(connect: Callable[..., None]) 
     connect(host="http://127.0.0.1:1")
     with pytest.raises(ImsTransportError):
         ImsHook().submit_copyright_extract_job(MEDIA)
+
+
+@pytest.mark.parametrize("job_id", ["nobody", "0" * 32])
+def test_job_that_the_service_does_not_know_has_its_own_error(job_id: str, ims_emulator: EmulatorProcess) -> None:
+    """A JobId of nobody is told from a wrong argument: it may be too early to ask, or the wrong region."""
+    with pytest.raises(ImsNotFoundError, match="that the region and the account are those of its submission") as caught:
+        ImsHook().query_copyright_extract_job(job_id)
+    assert (caught.value.code, caught.value.http_status, caught.value.action) == ("JobNotFound", 404, QUERY)
+
+
+# ---- waiting
+
+
+def wait_for(job_id: str, **changes: Any) -> Wait:
+    """Return a wait that asks often."""
+    now = time.time()
+    quick: dict[str, Any] = {"since": now, "deadline": now + 60, "poll_interval": 0.02, "max_poll_interval": 0.02}
+    return Wait(COPYRIGHT_EXTRACT, job_id, **{**quick, **changes})
+
+
+def test_watch_polls_over_one_connection(ims_emulator: EmulatorProcess) -> None:
+    """A wait asks until there is text, all polls over one session."""
+    ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0.3)
+    hook = ImsHook()
+    job_id = hook.submit_copyright_extract_job(MEDIA)
+    ending = hook.watch(wait_for(job_id))
+    assert (ending.end, ending.result, ending.job_id) == (End.SUCCEEDED, "(c) Studio", job_id)
+    polls = [request for request in ims_emulator.requests() if request["action"] == QUERY]
+    assert ending.polls == len(polls) > 2
+    assert len({request["connection"] for request in polls}) == 1
+
+
+def test_glance_is_one_poll(ims_emulator: EmulatorProcess) -> None:
+    """A glance at a silent job is one poll, and no end."""
+    hook = ImsHook()
+    job_id = hook.submit_copyright_extract_job(MEDIA)
+    assert hook.glance(wait_for(job_id)) is None
+    assert [request["action"] for request in ims_emulator.requests()] == [SUBMIT, QUERY]
+
+
+def test_glance_at_answers_that_nobody_can_explain(ims_emulator: EmulatorProcess) -> None:
+    """Five answers with a StatusCode that nobody documents end a wait within one glance."""
+    ims_emulator.fault(QUERY, "answer", times=9, body='{"StatusCode": 500, "Message": "no"}')
+    ending = ImsHook().glance(wait_for("J"))
+    assert ending is not None
+    assert (ending.end, ending.code, ending.message, ending.polls) == (End.FAILED, "500", "no", 5)
+    assert len(ims_emulator.requests()) == 5
+
+
+# ---- the end by a user
+
+# A family of IMS that can be cancelled, which watermark jobs cannot.
+CANCELLABLE = JobType(
+    name="IProductionJob",
+    submit_action="SubmitIProductionJob",
+    query_action="QueryIProductionJob",
+    documentation="https://help.aliyun.com/en/ims/developer-reference/api-ice-2020-11-09-queryiproductionjob",
+    job_id_path="JobId",
+    result_path="Result",
+    state_path="Status",
+    code_path="Code",
+    message_path="Message",
+    cancel_action="CancelIProductionJob",
+)
+CANCEL = "CancelIProductionJob"
+LOGGER = logging.getLogger("tests.hooks")
+
+
+def in_loop(method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    """Return an asynchronous method of a hook as the triggerer calls it, with the end of its session."""
+
+    async def call(hook: ImsHook, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await method(hook, *args, **kwargs)
+        finally:
+            await hook.aclose()
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        # With a factory, the loop of pytest-asyncio stays that of the thread.
+        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+            return runner.run(call(*args, **kwargs))
+
+    return run
+
+
+both_cancels = pytest.mark.parametrize("cancel", [ImsHook.cancel, in_loop(ImsHook.acancel)], ids=["cancel", "acancel"])
+both_abandons = pytest.mark.parametrize(
+    "abandon", [ImsHook.abandon, in_loop(ImsHook.aabandon)], ids=["abandon", "aabandon"]
+)
+
+
+def asked(emulator: EmulatorProcess) -> list[tuple[str, dict[str, Any]]]:
+    return [(request["action"], request["parameters"]) for request in emulator.requests()]
+
+
+@both_cancels
+def test_running_job_is_cancelled(cancel: Callable[..., Any], ims_emulator: EmulatorProcess) -> None:
+    """A job is asked for first and cancelled if it has not ended."""
+    ims_emulator.fault(CANCELLABLE.query_action, "answer", body='{"Status": "Analysing"}')
+    ims_emulator.fault(CANCEL, "answer", body='{"RequestId": "R"}')
+    seen = cancel(ImsHook(), CANCELLABLE, "J")
+    assert (seen.state, seen.word) == (JobState.RUNNING, "Analysing")
+    assert asked(ims_emulator) == [(CANCELLABLE.query_action, {"JobId": "J"}), (CANCEL, {"JobId": "J"})]
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [("Success", JobState.SUCCEEDED), ("Fail", JobState.FAILED), ("Canceled", JobState.CANCELLED)],
+)
+@both_cancels
+def test_ended_job_is_not_cancelled(
+    cancel: Callable[..., Any], word: str, state: JobState, ims_emulator: EmulatorProcess
+) -> None:
+    """A job that has ended is left alone, so that cancelling may be repeated."""
+    ims_emulator.fault(CANCELLABLE.query_action, "answer", body=json.dumps({"Status": word}))
+    assert cancel(ImsHook(), CANCELLABLE, "J").state is state
+    assert asked(ims_emulator) == [(CANCELLABLE.query_action, {"JobId": "J"})]
+
+
+@both_cancels
+def test_refused_cancel_is_an_error(cancel: Callable[..., Any], ims_emulator: EmulatorProcess) -> None:
+    """Who cancels a job learns that the service refused."""
+    ims_emulator.fault(CANCELLABLE.query_action, "answer", body='{"Status": "Analysing"}')
+    ims_emulator.fault(CANCEL, "answer", status=403, body='{"Code": "Forbidden.RAM", "Message": "no"}')
+    with pytest.raises(ImsCredentialsError, match="Grant the RAM action ice:CancelIProductionJob"):
+        cancel(ImsHook(), CANCELLABLE, "J")
+
+
+@both_cancels
+def test_watermark_job_cannot_be_cancelled(cancel: Callable[..., Any], ims_emulator: EmulatorProcess) -> None:
+    """A family without a cancel action is refused before any call, and the job goes on."""
+    with pytest.raises(ImsConfigurationError, match="no action that cancels a CopyrightExtractJob: job J goes on"):
+        cancel(ImsHook(), "CopyrightExtractJob", "J")
+    assert ims_emulator.requests() == []
+
+
+@both_abandons
+def test_abandoned_job_is_cancelled(
+    abandon: Callable[..., Any], ims_emulator: EmulatorProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A job that nobody waits for any longer is cancelled if that is wanted, and the log says so."""
+    caplog.set_level(logging.INFO)
+    ims_emulator.fault(CANCELLABLE.query_action, "answer", body='{"Status": "Analysing"}')
+    ims_emulator.fault(CANCEL, "answer", body="{}")
+    abandon(ImsHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
+    assert [action for action, _ in asked(ims_emulator)] == [CANCELLABLE.query_action, CANCEL]
+    assert "Cancelled job J, which was running" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("job_type", "cancel", "why"),
+    [
+        (COPYRIGHT_EXTRACT, True, "IMS has no action that cancels a CopyrightExtractJob"),
+        (COPYRIGHT_EXTRACT, False, "IMS has no action that cancels a CopyrightExtractJob"),
+        (CANCELLABLE, False, "It is not to be cancelled"),
+    ],
+)
+@both_abandons
+def test_abandoned_job_that_goes_on_is_told_of(
+    abandon: Callable[..., Any],
+    job_type: JobType,
+    cancel: bool,  # noqa: FBT001 - a parameter of the table
+    why: str,
+    ims_emulator: EmulatorProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Where a job is not cancelled, the log says which one goes on and is billed; not even a connection is needed."""
+    monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
+    abandon(ImsHook(), job_type, "J", cancel=cancel, log=LOGGER)
+    (record,) = [record for record in caplog.records if record.name == LOGGER.name]
+    assert record.levelno == logging.WARNING
+    assert f"This task no longer waits for job J. {why}: the job goes on, and is billed." in record.getMessage()
+    assert ims_emulator.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("action", "fault", "says"),
+    [
+        (CANCEL, {"kind": "answer", "status": 403, "body": '{"Code": "Forbidden.RAM", "Message": "no"}'}, "Forbidden"),
+        (CANCELLABLE.query_action, {"kind": "internal_error"}, "InternalError"),
+        (CANCELLABLE.query_action, {"kind": "cut_before"}, "no answer came back"),
+    ],
+    ids=["cancel refused", "query failed", "network"],
+)
+@both_abandons
+def test_failed_cancel_of_an_abandoned_job_is_logged(
+    abandon: Callable[..., Any],
+    action: str,
+    fault: dict[str, Any],
+    says: str,
+    ims_emulator: EmulatorProcess,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A task that is being killed does not fail over the cancelling of its job: the log says that the job may go on."""
+    ims_emulator.fault(action, **fault)
+    ims_emulator.fault(CANCELLABLE.query_action, "answer", body='{"Status": "Analysing"}')
+    abandon(ImsHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
+    (record,) = [record for record in caplog.records if record.name == LOGGER.name]
+    assert record.levelno == logging.WARNING
+    assert "Job J could not be cancelled; it may go on, and be billed: " in record.getMessage()
+    assert says in record.getMessage()
+
+
+@pytest.mark.parametrize("action", [CANCELLABLE.query_action, CANCEL], ids=["query", "cancel"])
+@both_abandons
+def test_abandoning_takes_no_longer_than_it_may(
+    abandon: Callable[..., Any],
+    action: str,
+    ims_emulator: EmulatorProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A service that does not answer does not hold up the end of a task, which Airflow kills after five seconds."""
+    assert ims.CANCEL_TIMEOUT < 5
+    monkeypatch.setattr(ims, "CANCEL_TIMEOUT", 0.3)
+    ims_emulator.fault(action, "hang")
+    ims_emulator.fault(CANCELLABLE.query_action, "answer", body='{"Status": "Analysing"}')
+    begun = time.monotonic()
+    abandon(ImsHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
+    # The connection's own time-out would be ten seconds.
+    assert 0.3 <= time.monotonic() - begun < 5
+    assert "Job J could not be cancelled; it may go on, and be billed: TimeoutError()" in caplog.text
+    assert [name for name, _ in asked(ims_emulator)][-1] == action
+
+
+# ---- keys that change while a job is waited for
+
+
+async def test_wait_takes_the_new_keys_of_a_connection(
+    ims_emulator: EmulatorProcess, connect: Callable[..., None]
+) -> None:
+    """A wait outlives its keys: where they are refused, those that the connection has by now are tried."""
+    ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0)
+    job_id = ImsHook().submit_copyright_extract_job(MEDIA)
+    connect(password="retired")
+    hook = ImsHook()
+    assert hook.settings.credentials.secret == "retired"
+    connect()
+    ending = await hook.awatch(wait_for(job_id))
+    await hook.aclose()
+    assert (ending.end, ending.result, ending.polls) == (End.SUCCEEDED, "(c) Studio", 1)
+    assert [request["code"] for request in ims_emulator.requests()[1:]] == ["SignatureDoesNotMatch", "OK"]
+
+
+async def test_keys_that_have_not_changed_are_not_tried_again(
+    ims_emulator: EmulatorProcess, connect: Callable[..., None]
+) -> None:
+    """Keys that are refused end the wait after one request if the connection has no others."""
+    connect(password="revoked")
+    hook = ImsHook()
+    ending = await hook.awatch(wait_for("J"))
+    await hook.aclose()
+    assert ending.end is End.REFUSED
+    assert [request["code"] for request in ims_emulator.requests()] == ["SignatureDoesNotMatch"]

@@ -1,0 +1,1 @@
+"""Sensors: waiting for a job that another task submitted."""

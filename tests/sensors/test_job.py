@@ -1,0 +1,188 @@
+"""The sensor's arguments, and what it does with them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.exceptions import AirflowRescheduleException
+from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
+
+from airflow_provider_ims.exceptions import ImsJobFailedError, ImsJobTimeoutError, ImsTriggerEventError
+from airflow_provider_ims.hooks.ims import ImsHook
+from airflow_provider_ims.sensors.job import ImsJobSensor
+from airflow_provider_ims.triggers.job import ImsJobTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_ims.emulator.process import EmulatorProcess
+
+MEDIA = "oss://rights-evidence/clip.mp4"
+
+
+class TaskInstance:
+    """As much of a task instance as the sensor looks at, for a first start."""
+
+    map_index = -1
+
+    def __init__(self) -> None:
+        self.start_date = datetime.now(UTC)
+        self.xcoms: dict[str, Any] = {}
+
+    def get_first_reschedule_date(self, context: object) -> datetime | None:
+        return None
+
+    def xcom_push(self, key: str, value: object) -> None:
+        self.xcoms[key] = value
+
+
+def run(sensor: ImsJobSensor, ti: TaskInstance | None = None) -> Any:
+    context: Any = {"ti": ti or TaskInstance()}
+    return sensor.execute(context)
+
+
+@pytest.fixture
+def job_id(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> str:
+    """Submit a job on a video that has no watermark."""
+    ims_emulator.put_media(MEDIA, processing_time=0)
+    return ImsHook().submit_copyright_extract_job(MEDIA)
+
+
+@pytest.fixture
+def failed_job_id(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> str:
+    """Submit a job that fails, and says so."""
+    ims_emulator.put_media(MEDIA, processing_time=0, variant="state_field")
+    return ImsHook().submit_copyright_extract_job(MEDIA)
+
+
+def deferral(sensor: ImsJobSensor) -> tuple[ImsJobTrigger, TaskDeferred]:
+    with pytest.raises(TaskDeferred) as deferred:
+        run(sensor)
+    trigger = deferred.value.trigger
+    assert isinstance(trigger, ImsJobTrigger)
+    return trigger, deferred.value
+
+
+def test_deferral_hands_the_arguments_to_the_trigger(job_id: str) -> None:
+    """The trigger waits as the sensor was told to, and counts the poll that the sensor has made."""
+    sensor = ImsJobSensor(
+        task_id="wait",
+        job_id=job_id,
+        deferrable=True,
+        poke_interval=20,
+        max_wait=timedelta(minutes=2),
+        timeout=timedelta(hours=1),
+        no_watermark_after=timedelta(minutes=30),
+    )
+    trigger, deferred = deferral(sensor)
+    assert (trigger.job_type, trigger.job_id, trigger.region) == ("CopyrightExtractJob", job_id, "cn-shanghai")
+    assert (trigger.poll_interval, trigger.max_poll_interval, trigger.polls) == (20, 120, 1)
+    assert trigger.deadline == trigger.since + 3600
+    assert trigger.silence_until == trigger.since + 1800
+    assert not trigger.cancel_on_kill
+    assert deferred.method_name == "execute_complete"
+    assert isinstance(deferred.timeout, timedelta)
+    assert timedelta(hours=1) < deferred.timeout  # Airflow's own time-out, which says nothing, comes later
+
+
+def test_pauses_do_not_grow_without_exponential_backoff(job_id: str) -> None:
+    """exponential_backoff=False asks at the same pace all the time."""
+    trigger, _ = deferral(
+        ImsJobSensor(task_id="wait", job_id=job_id, deferrable=True, poke_interval=20, exponential_backoff=False)
+    )
+    assert (trigger.poll_interval, trigger.max_poll_interval) == (20, 20)
+
+
+def test_pauses_grow_without_limit_where_max_wait_is_none(job_id: str) -> None:
+    """max_wait=None lets the pauses grow with the time waited."""
+    trigger, _ = deferral(ImsJobSensor(task_id="wait", job_id=job_id, deferrable=True, max_wait=None, timeout=7200))
+    assert trigger.max_poll_interval == 7200
+
+
+def test_execution_timeout_counts_while_deferred(job_id: str) -> None:
+    """An execution_timeout that is earlier than the time-out is the deadline, less a margin to report in."""
+    trigger, _ = deferral(
+        ImsJobSensor(task_id="wait", job_id=job_id, deferrable=True, execution_timeout=timedelta(minutes=10))
+    )
+    assert trigger.deadline - trigger.since == pytest.approx(540, abs=5)
+
+
+def test_reschedule_comes_back_after_the_pause(job_id: str) -> None:
+    """A sensor in reschedule mode asks once and comes back after the pause."""
+    sensor = ImsJobSensor(task_id="wait", job_id=job_id, mode="reschedule", poke_interval=100)
+    with pytest.raises(AirflowRescheduleException) as comes_back:
+        run(sensor)
+    pause = (comes_back.value.reschedule_date - datetime.now(UTC)).total_seconds()
+    assert 85 < pause <= 100
+
+
+def test_reschedule_takes_the_time_of_all_its_starts(job_id: str) -> None:
+    """The time-out counts from the first start of the attempt."""
+
+    class Returned(TaskInstance):
+        def get_first_reschedule_date(self, context: object) -> datetime:
+            return datetime.now(UTC) - timedelta(hours=2)
+
+    sensor = ImsJobSensor(task_id="wait", job_id=job_id, mode="reschedule", timeout=3600)
+    with pytest.raises(ImsJobTimeoutError, match=r"after 1 poll in 2\.0 h"):
+        run(sensor, Returned())
+
+
+MODES: list[dict[str, Any]] = [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}]
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize("leniency", ["soft_fail", "never_fail"])
+def test_failure_is_a_skip_where_that_is_wanted(failed_job_id: str, mode: dict[str, Any], leniency: str) -> None:
+    """soft_fail and never_fail skip the task, with the reason, in every mode."""
+    arguments: dict[str, Any] = {**mode, leniency: True}
+    sensor = ImsJobSensor(task_id="wait", job_id=failed_job_id, **arguments)
+    with pytest.raises(AirflowSkipException, match=r"failed \(state 'Fail'\)"):
+        run(sensor)
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+def test_failure_is_a_failure_otherwise(failed_job_id: str, mode: dict[str, Any]) -> None:
+    """A job that failed fails the task, in every mode."""
+    with pytest.raises(ImsJobFailedError):
+        run(ImsJobSensor(task_id="wait", job_id=failed_job_id, **mode))
+
+
+def test_soft_fail_skips_after_a_deferral_too(job_id: str) -> None:
+    """What the trigger reports is judged like what the sensor sees itself."""
+    sensor = ImsJobSensor(task_id="wait", job_id=job_id, soft_fail=True)
+    context: Any = {"ti": TaskInstance()}
+    event = {"job_type": "CopyrightExtractJob", "job_id": job_id, "end": "timeout"}
+    with pytest.raises(AirflowSkipException):
+        sensor.resume_execution("execute_complete", {"event": event}, context)
+
+
+def test_event_of_another_job_is_refused(job_id: str) -> None:
+    """An event about another job is no report on this one."""
+    sensor = ImsJobSensor(task_id="wait", job_id=job_id)
+    context: Any = {"ti": TaskInstance()}
+    with pytest.raises(ImsTriggerEventError, match="it is about job other"):
+        sensor.execute_complete(context, {"job_type": "CopyrightExtractJob", "job_id": "other", "end": "succeeded"})
+
+
+def test_default_deferrable_of_airflow_is_honoured(job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the sensor does not say how to wait, Airflow's configuration does; what the sensor says wins."""
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
+    deferral(ImsJobSensor(task_id="wait", job_id=job_id))
+    with pytest.raises(ImsJobTimeoutError):
+        run(ImsJobSensor(task_id="wait", job_id=job_id, deferrable=False, poke_interval=0.1, timeout=0.3))
+
+
+def test_result_and_link_are_pushed(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> None:
+    """The text is the return value and the XCom watermark; the link has what it needs. None where none is wanted."""
+    ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0)
+    job_id = ImsHook().submit_copyright_extract_job(MEDIA)
+    ti = TaskInstance()
+    assert run(ImsJobSensor(task_id="wait", job_id=job_id), ti) == "(c) Studio"
+    assert ti.xcoms["watermark"] == "(c) Studio"
+    assert ti.xcoms["ims_job_link"]["job_id"] == job_id
+    quiet = TaskInstance()
+    assert run(ImsJobSensor(task_id="wait", job_id=job_id, do_xcom_push=False), quiet) == "(c) Studio"
+    assert quiet.xcoms == {}

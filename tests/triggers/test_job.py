@@ -1,0 +1,474 @@
+"""The trigger, as the triggerer runs it: on a loop, over real HTTP, from arguments that were stored."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_ims.emulator.process import EmulatorProcess
+from airflow_provider_ims.endings import End, Ending, finish
+from airflow_provider_ims.exceptions import (
+    ImsConfigurationError,
+    ImsCredentialsError,
+    ImsError,
+    ImsJobTimeoutError,
+    ImsNotFoundError,
+)
+from airflow_provider_ims.hooks.ims import ImsHook
+from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT, JOB_TYPES, JobType
+from airflow_provider_ims.triggers.job import ImsJobTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from airflow.triggers.base import TriggerEvent
+
+    Connect = Callable[..., None]
+    Written = Callable[[], str]
+
+MEDIA = "oss://rights-evidence/clip.mp4"
+QUERY = "QueryCopyrightExtractJob"
+CLASS = "airflow_provider_ims.triggers.job.ImsJobTrigger"
+
+# As release 0.1.0 stored them. Do not change: a wait outlives the upgrade of the provider.
+ARGUMENTS_OF_0_1_0: dict[str, Any] = {
+    "job_type": "CopyrightExtractJob",
+    "job_id": "b4d6e0c1a2f34e5f8a9b0c1d2e3f4a5b",
+    "since": 1735689600.25,
+    "deadline": 1735776000.25,
+    "ims_conn_id": "ims_default",
+    "region": "cn-shanghai",
+    "poll_interval": 15.0,
+    "max_poll_interval": 300.0,
+    "silence_until": 1735693200.25,
+    "polls": 1,
+    "cancel_on_kill": False,
+}
+LEAST_ARGUMENTS = {name: ARGUMENTS_OF_0_1_0[name] for name in ("job_type", "job_id", "since", "deadline")}
+
+# A family that can be cancelled, which watermark jobs cannot.
+CANCELLABLE = JobType(
+    name="IProductionJob",
+    submit_action="SubmitIProductionJob",
+    query_action="QueryIProductionJob",
+    documentation="https://help.aliyun.com/en/ims/developer-reference/api-ice-2020-11-09-queryiproductionjob",
+    job_id_path="JobId",
+    result_path="Result",
+    state_path="Status",
+    code_path="Code",
+    message_path="Message",
+    cancel_action="CancelIProductionJob",
+)
+
+
+@pytest.fixture
+def written(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Written:
+    """Return a function that returns what was logged: Airflow 3 prints it, Airflow 2 gives it to logging."""
+    caplog.set_level(logging.DEBUG)
+
+    def read() -> str:
+        out, err = capfd.readouterr()
+        return f"{out}{err}{caplog.text}"
+
+    return read
+
+
+def arguments(job_id: str, *, seconds: float = 60.0, **changes: Any) -> dict[str, Any]:
+    """Return the arguments of a trigger that asks often."""
+    now = time.time()
+    quick = {"poll_interval": 0.02, "max_poll_interval": 0.02, "since": now, "deadline": now + seconds}
+    return {"job_type": "CopyrightExtractJob", "job_id": job_id, **quick, **changes}
+
+
+def load(class_path: str, kwargs: dict[str, Any]) -> ImsJobTrigger:
+    """Make a trigger as the triggerer does: from its class path, and arguments that were JSON in the database."""
+    module, _, name = class_path.rpartition(".")
+    trigger = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(kwargs)))
+    assert isinstance(trigger, ImsJobTrigger)
+    return trigger
+
+
+async def events(trigger: ImsJobTrigger) -> list[Any]:
+    """Run a trigger to its end, and return the payloads of its events as they leave the database."""
+    fired: list[TriggerEvent] = [event async for event in trigger.run()]
+    return [json.loads(json.dumps(event.payload)) for event in fired]
+
+
+async def end_of(trigger: ImsJobTrigger) -> Ending:
+    """Run a trigger, and return the one ending that it reports."""
+    (event,) = await events(trigger)
+    return Ending.from_event(event, trigger.job_id)
+
+
+async def submit(media: str = MEDIA) -> str:
+    hook = ImsHook()
+    try:
+        submission = await hook.asubmit("CopyrightExtractJob", {"Input": {"Type": "OSS", "Media": media}})
+    finally:
+        await hook.aclose()
+    return submission.job_id
+
+
+def asked(emulator: EmulatorProcess) -> list[str]:
+    """Return the actions that were called."""
+    return [request["action"] for request in emulator.requests()]
+
+
+async def until_asked(emulator: EmulatorProcess, times: int, waiting: asyncio.Task[Any]) -> None:
+    """Let a wait go on until it has asked so often."""
+    while asked(emulator).count(QUERY) < times:
+        assert not waiting.done()
+        await asyncio.sleep(0.01)
+
+
+# ---- arguments
+
+
+@pytest.mark.parametrize("kwargs", [ARGUMENTS_OF_0_1_0, LEAST_ARGUMENTS], ids=["of 0.1.0", "least"])
+def test_stored_trigger_can_be_loaded(kwargs: dict[str, Any]) -> None:
+    """The arguments of release 0.1.0 are understood, those that have a default may be missing, and none gets lost."""
+    trigger = load(CLASS, kwargs)
+    stored = trigger.serialize()
+    assert {name: stored[1][name] for name in kwargs} == kwargs
+    assert load(*stored).serialize() == stored
+
+
+def test_arguments_are_primitives() -> None:
+    """What is stored is the class path and arguments that JSON knows, each as it was given."""
+    given = {**arguments("J"), "region": "cn-beijing", "ims_conn_id": "other", "silence_until": 5.0, "polls": 7}
+    class_path, kwargs = ImsJobTrigger(**given, cancel_on_kill=True).serialize()
+    assert class_path == CLASS
+    assert kwargs == {**given, "cancel_on_kill": True}
+    assert json.loads(json.dumps(kwargs)) == kwargs
+    assert {type(value) for value in kwargs.values()} <= {str, int, float, bool}
+
+
+# ---- one event
+
+
+async def test_watermark_is_the_one_event(ims_emulator: EmulatorProcess, connect: Connect) -> None:
+    """A wait over real HTTP fires one event, with the text, and is over; its polls share a connection."""
+    ims_emulator.put_media(MEDIA, watermark="(c) Studio")
+    job_id = await submit()
+    waiting = asyncio.create_task(events(load(CLASS, arguments(job_id, polls=1))))
+    await until_asked(ims_emulator, 3, waiting)
+    ims_emulator.advance(3600)
+    (event,) = await waiting
+    ending = Ending.from_event(event, job_id)
+    assert (ending.end, ending.result) == (End.SUCCEEDED, "(c) Studio")
+    polls = [request for request in ims_emulator.requests() if request["action"] == QUERY]
+    assert ending.polls == 1 + len(polls)
+    assert len({request["connection"] for request in polls}) == 1
+
+
+async def test_silence_is_an_event_from_its_moment_on(ims_emulator: EmulatorProcess, connect: Connect) -> None:
+    """Where the task says how long silence is to last, the event says that nothing was found."""
+    job_id = await submit()
+    given = arguments(job_id)
+    ending = await end_of(load(CLASS, {**given, "silence_until": given["since"] + 0.2}))
+    assert (ending.end, ending.result) == (End.NOTHING_FOUND, None)
+    assert ending.elapsed >= 0.2
+
+
+async def test_trouble_that_may_pass_is_no_event(ims_emulator: EmulatorProcess, connect: Connect) -> None:
+    """A throttled, broken or failing service does not end the wait."""
+    ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0)
+    job_id = await submit()
+    for nth, kind in enumerate(
+        ["throttle", "service_unavailable", "internal_error", "html_502", "cut_before"], start=1
+    ):
+        ims_emulator.fault(QUERY, kind, nth=nth)
+    ending = await end_of(load(CLASS, arguments(job_id)))
+    assert (ending.end, ending.polls) == (End.SUCCEEDED, 6)
+
+
+async def test_late_triggerer_asks_once(ims_emulator: EmulatorProcess, connect: Connect) -> None:
+    """A trigger that starts anew after its deadline asks one last time, and reports that time is up."""
+    job_id = await submit()
+    given = arguments(job_id, since=time.time() - 7200, deadline=time.time() - 3600, polls=4)
+    ending = await end_of(load(CLASS, given))
+    assert (ending.end, ending.polls) == (End.TIMEOUT, 5)
+    assert ending.elapsed == pytest.approx(7200, abs=60)
+    assert asked(ims_emulator).count(QUERY) == 1
+    with pytest.raises(ImsJobTimeoutError, match=r"5 polls in 2\.0 h"):
+        finish(ending)
+
+
+async def test_late_triggerer_still_sees_the_result(ims_emulator: EmulatorProcess, connect: Connect) -> None:
+    """A job that ended while no triggerer ran has not timed out."""
+    ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0)
+    job_id = await submit()
+    given = arguments(job_id, since=time.time() - 7200, deadline=time.time() - 3600)
+    assert (await end_of(load(CLASS, given))).end is End.SUCCEEDED
+
+
+async def test_second_triggerer_goes_on(ims_emulator: EmulatorProcess, connect: Connect) -> None:
+    """A trigger that is stopped fires nothing, and another one from the same arguments goes on with the job."""
+    ims_emulator.put_media(MEDIA, watermark="(c) Studio")
+    job_id = await submit()
+    stored = load(CLASS, arguments(job_id)).serialize()
+    first = asyncio.create_task(events(load(*stored)))
+    await until_asked(ims_emulator, 1, first)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    ims_emulator.advance(3600)
+    ending = await end_of(load(*stored))
+    assert (ending.end, ending.result) == (End.SUCCEEDED, "(c) Studio")
+    assert len(ims_emulator.jobs()) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"host": "http://ice.cn-shanghai.aliyuncs.com"}, "http is for loopback addresses only"),
+        ({"password": ""}, "lacks the Access key secret"),
+        ({"extra": {"region_id": None}}, "No region"),
+        (None, "There is no usable connection 'ims_default'"),
+    ],
+    ids=["http", "no secret", "no region", "gone"],
+)
+async def test_connection_that_went_wrong_is_an_event(
+    change: dict[str, Any] | None,
+    says: str,
+    ims_emulator: EmulatorProcess,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A connection that disappears or is broken during a wait ends it with a report, not with a crash."""
+    if change is None:
+        monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
+    else:
+        connect(**change)
+    ending = await end_of(load(CLASS, arguments("J")))
+    assert (ending.end, ending.polls) == (End.REFUSED, 1)
+    with pytest.raises(ImsConfigurationError, match=says) as caught:
+        finish(ending)
+    assert "The job itself goes on, and is billed" in str(caught.value)
+    assert ims_emulator.requests() == []
+
+
+async def test_task_names_connection_and_region(
+    ims_emulator: EmulatorProcess, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait goes on with the connection and the region of the task, not with the default ones."""
+    monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", ims_emulator.connection_json())
+    given = arguments("nobody", since=time.time() - 600, ims_conn_id="other", region="cn-beijing")
+    ending = await end_of(load(CLASS, given))
+    with pytest.raises(ImsNotFoundError, match=r"job nobody in cn-beijing was refused: JobNotFound"):
+        finish(ending)
+
+
+# ---- the end by a user
+
+
+async def test_kill_of_a_watermark_job_says_what_goes_on(
+    ims_emulator: EmulatorProcess, connect: Connect, written: Written
+) -> None:
+    """When a user clears the task, the log says that the job goes on and is billed; nothing is called."""
+    await load(CLASS, arguments("J-77", cancel_on_kill=True)).on_kill()
+    text = written()
+    assert "This task no longer waits for job J-77." in text
+    assert "IMS has no action that cancels a CopyrightExtractJob: the job goes on, and is billed" in text
+    assert ims_emulator.requests() == []
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_kill_cancels_where_that_is_wanted_and_possible(
+    wanted: bool,  # noqa: FBT001 - a parameter of the test
+    ims_emulator: EmulatorProcess,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    written: Written,
+) -> None:
+    """A job that can be cancelled is cancelled if the task says so, and else left alone."""
+    monkeypatch.setitem(JOB_TYPES, CANCELLABLE.name, CANCELLABLE)
+    ims_emulator.fault(CANCELLABLE.query_action, "answer", body='{"Status": "Analysing"}')
+    ims_emulator.fault("CancelIProductionJob", "answer", body="{}")
+    await load(CLASS, arguments("J-77", job_type=CANCELLABLE.name, cancel_on_kill=wanted)).on_kill()
+    assert asked(ims_emulator) == (["QueryIProductionJob", "CancelIProductionJob"] if wanted else [])
+    assert ("Cancelled job J-77" in (text := written())) is wanted
+    assert ("It is not to be cancelled: the job goes on" in text) is not wanted
+
+
+async def test_kill_ends_although_it_is_cancelled_again_and_again(
+    ims_emulator: EmulatorProcess, connect: Connect, monkeypatch: pytest.MonkeyPatch, written: Written
+) -> None:
+    """Airflow 3.3 cancels a trigger each second until it has ended; the job is cancelled all the same."""
+    # An action that the emulator knows stands in for one that cancels: a slow answer has to be a real one.
+    job_type = replace(COPYRIGHT_EXTRACT, name="MadeUpJob", cancel_action="QueryCopyrightJobList")
+    monkeypatch.setitem(JOB_TYPES, job_type.name, job_type)
+    ims_emulator.configure(unknown_job="silent")
+    for action in (job_type.query_action, "QueryCopyrightJobList"):
+        ims_emulator.fault(action, "slow", seconds=0.3)
+    kill = asyncio.ensure_future(load(CLASS, arguments("J-77", job_type="MadeUpJob", cancel_on_kill=True)).on_kill())
+    while not kill.done():
+        await asyncio.sleep(0.05)
+        kill.cancel()
+    kill.result()
+    assert asked(ims_emulator) == [job_type.query_action, "QueryCopyrightJobList"]
+    assert "Cancelled job J-77" in written()
+
+
+async def test_cleanup_calls_nothing(
+    ims_emulator: EmulatorProcess, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of a triggerer is no reason to cancel a job."""
+    monkeypatch.setitem(JOB_TYPES, CANCELLABLE.name, CANCELLABLE)
+    await load(CLASS, arguments("J", job_type=CANCELLABLE.name, cancel_on_kill=True)).cleanup()
+    assert ims_emulator.requests() == []
+
+
+# ---- secrets
+
+SECRET = "canarysecret5b1f"
+TOKEN = "canarytoken/+=77aa"
+
+
+@pytest.fixture(scope="module")
+def canary() -> Iterator[EmulatorProcess]:
+    """Run an emulator that wants canary credentials."""
+    with EmulatorProcess(access_key_secret=SECRET, security_token=TOKEN) as process:
+        yield process
+
+
+MIRRORS: dict[str, tuple[dict[str, Any], End]] = {
+    "status code": ({"body": json.dumps({"StatusCode": 403, "Message": f"we got <{SECRET}> <{TOKEN}>"})}, End.FAILED),
+    "state": ({"body": json.dumps({"Data": {"Status": "Fail"}, "Message": f"<{TOKEN}>", "x": SECRET})}, End.FAILED),
+    "word": ({"body": json.dumps({"Data": {"Status": f"<{SECRET}>"}})}, End.TIMEOUT),
+    "refusal": (
+        {"status": 403, "body": json.dumps({"Code": "Forbidden", "Message": f"<{TOKEN}>", "Recommend": SECRET})},
+        End.REFUSED,
+    ),
+    "strange refusal": ({"status": 400, "body": json.dumps({"Code": "Odd", "Message": f"<{SECRET}>"})}, End.REFUSED),
+}
+
+
+@pytest.mark.parametrize(("answer", "end"), MIRRORS.values(), ids=MIRRORS)
+async def test_trigger_tells_no_secret(
+    answer: dict[str, Any],
+    end: End,
+    canary: EmulatorProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    written: Written,
+) -> None:
+    """Arguments, event, log and error are clean of secret and token, whatever the service repeats of them."""
+    canary.reset()
+    canary.fault(QUERY, "answer", times=100_000, **answer)
+    monkeypatch.setenv("AIRFLOW_CONN_IMS_DEFAULT", canary.connection_json())
+    trigger = load(CLASS, arguments("J", seconds=0.2 if end is End.TIMEOUT else 60.0))
+    (event,) = await events(trigger)
+    ending = Ending.from_event(event, "J")
+    assert ending.end is end
+    with pytest.raises(ImsError, match=r"\*\*\*") as caught:
+        finish(ending)
+    for text in (repr(trigger), json.dumps(trigger.serialize()), json.dumps(event), str(caught.value), written()):
+        assert "canary" not in text
+        assert "77aa" not in text
+
+
+async def test_wrong_secret_is_an_event_without_it(
+    canary: EmulatorProcess, monkeypatch: pytest.MonkeyPatch, written: Written
+) -> None:
+    """The service's refusal of a signature repeats the signed request, token included; the event does not."""
+    canary.reset()
+    connection = {**canary.connection(), "password": f"{SECRET}x"}
+    monkeypatch.setenv("AIRFLOW_CONN_IMS_DEFAULT", json.dumps(connection))
+    (event,) = await events(load(CLASS, arguments("J")))
+    for text in (json.dumps(event), written()):
+        assert "SignatureDoesNotMatch" in json.dumps(event)
+        assert "canary" not in text
+        assert "77aa" not in text
+    with pytest.raises(ImsCredentialsError):
+        finish(Ending.from_event(event, "J"))
+
+
+# ---- the loop of the triggerer
+
+HARNESS = """
+import asyncio, json, logging, sys, time
+from airflow_provider_ims.triggers.job import ImsJobTrigger
+
+complaints = []
+
+
+class Keep(logging.Handler):
+    def emit(self, record):
+        complaints.append(record.getMessage())
+
+
+logger = logging.getLogger("asyncio")
+logger.addHandler(Keep(logging.WARNING))
+
+
+async def main():
+    loop = asyncio.get_running_loop()
+    loop.slow_callback_duration = 0.1
+    loaded = "aiohttp" in sys.modules
+    events = [event.payload async for event in ImsJobTrigger(**json.loads(sys.argv[1])).run()]
+    await asyncio.sleep(0)  # asyncio complains after a step has ended
+    during = complaints[:]
+    loop.call_soon(time.sleep, 0.2)
+    await asyncio.sleep(0.3)
+    return {"loaded": loaded, "events": events, "during": during, "after": complaints[len(during):]}
+
+
+print("ANSWER " + json.dumps(asyncio.run(main(), debug=True)))
+"""
+
+SLOW_SECRETS = '''
+import time
+from airflow.models.connection import Connection
+from airflow.secrets import BaseSecretsBackend
+
+
+class SlowSecrets(BaseSecretsBackend):
+    """A secrets backend as they are: each look-up is a call over the network, and blocks."""
+
+    def get_connection(self, conn_id, **_):
+        from pathlib import Path
+
+        time.sleep(0.3)
+        return Connection.from_json(Path(__file__).with_suffix(".json").read_text(), conn_id=conn_id)
+'''
+
+
+async def test_wait_does_not_block_the_loop(ims_emulator: EmulatorProcess, connect: Connect, tmp_path: Path) -> None:
+    """A whole wait, with the look-up of the connection and the first import of aiohttp, holds no loop for 0.1 s."""
+    ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0.5)
+    job_id = await submit()
+    (tmp_path / "harness.py").write_text(HARNESS)
+    (tmp_path / "slow_secrets.py").write_text(SLOW_SECRETS)
+    (tmp_path / "slow_secrets.json").write_text(ims_emulator.connection_json())
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_CONN")}
+    done = subprocess.run(  # noqa: ASYNC221 - nothing else is to run on this loop
+        [sys.executable, tmp_path / "harness.py", json.dumps(arguments(job_id))],
+        env={
+            **environment,
+            "AIRFLOW__SECRETS__BACKEND": "slow_secrets.SlowSecrets",
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "ANSWER" in done.stdout, done.stderr
+    answer = json.loads(done.stdout.partition("ANSWER ")[2].splitlines()[0])
+    assert not answer["loaded"]
+    assert [(event["end"], event["result"]) for event in answer["events"]] == [("succeeded", "(c) Studio")]
+    assert answer["during"] == []
+    # The same check does complain when something blocks.
+    assert any("took 0.2" in complaint for complaint in answer["after"]), answer["after"]
