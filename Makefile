@@ -30,9 +30,12 @@ demo: $(VENV)/.ready ## run the example DAG in a real Airflow against the emulat
 ui: $(VENV)/.ready ## start emulator and Airflow UI, print URL and login; Ctrl-C stops both
 	@$(BIN)/python -m dev.ui
 
+# A file runs in one process, because its tests may share an Airflow.
+PARALLEL = --numprocesses auto --dist loadfile
+
 test: $(VENV)/.ready ## run the tests
 	@echo "Running the tests ..."
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 # The oldest Airflow that the provider promises, with the dependencies of its day; ours in the newest versions.
 VENV_OLDEST ?= .venv-oldest
@@ -43,7 +46,7 @@ test-oldest: $(VENV)/.ready ## run the tests on the oldest supported Airflow
 	@$(OLDEST) --exclude-newer 2026-03-20 'apache-airflow==2.11.2' --group test
 	@$(OLDEST) --upgrade-package apache-airflow-providers-common-compat --upgrade-package alibabacloud-tea-openapi \
 		--upgrade-package alibabacloud-ice20201109 --upgrade-package darabonba-core --editable .
-	@$(VENV_OLDEST)/bin/python -m pytest $(ARGS)
+	@$(VENV_OLDEST)/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 lint: $(VENV)/.ready ## ruff (with Airflow's rules), format check, mypy
 	@$(BIN)/ruff check .

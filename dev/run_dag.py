@@ -1,8 +1,12 @@
-"""Run the DAG of one file with ``dag.test()`` and write what came of it: run_dag.py DAG_FILE REPORT_FILE."""
+"""Run the DAG of one file with ``dag.test()`` and write what came of it: run_dag.py DAG_FILE REPORT_FILE [ENV].
+
+ENV is JSON: environment variables to set when the file has been parsed and before the DAG runs.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,12 +30,13 @@ def value_of(row: XComModel) -> Any:
     return XComModel.deserialize_value(row) if XComModel.__name__ == "XComModel" else row.value
 
 
-def run(dag_file: str) -> dict[str, Any]:
-    """Run the one DAG that the file defines."""
+def run(dag_file: str, env: dict[str, str]) -> dict[str, Any]:
+    """Run the one DAG that the file defines, with further environment variables."""
     bag = DagBag(dag_file)
     if bag.import_errors:
         raise RuntimeError("\n".join(bag.import_errors.values()))
     (dag,) = bag.dags.values()
+    os.environ.update(env)
     dag_run = dag.test()
     with create_session() as session:
         rows = session.scalars(select(XComModel).where(XComModel.run_id == dag_run.run_id))
@@ -54,5 +59,5 @@ def run(dag_file: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    report = run(sys.argv[1])
+    report = run(sys.argv[1], json.loads(sys.argv[3]) if len(sys.argv) > 3 else {})  # noqa: PLR2004 - the third is optional
     Path(sys.argv[2]).write_text(json.dumps(report, default=str))

@@ -86,11 +86,19 @@ class AirflowSandbox:
         path.write_text(text)
         return path
 
-    def run_dag(self, path: Path, env: Mapping[str, str] | None = None) -> DagRunReport:
-        """Run the DAG of a file once with ``dag.test()``, in a process of its own."""
+    def run_dag(
+        self, path: Path, env: Mapping[str, str] | None = None, late_env: Mapping[str, str] | None = None
+    ) -> DagRunReport:
+        """Run the DAG of a file once with ``dag.test()``, in a process of its own.
+
+        :param path: the file, which defines one DAG
+        :param env: further environment variables
+        :param late_env: those that are set when the file has been parsed
+        """
         report = self.home / "report.json"
         report.unlink(missing_ok=True)
-        done = self.python(str(ROOT / "dev" / "run_dag.py"), str(path), str(report), check=False, env=env)
+        script = str(ROOT / "dev" / "run_dag.py")
+        done = self.python(script, str(path), str(report), json.dumps(dict(late_env or {})), check=False, env=env)
         if not report.exists():
             raise RuntimeError(f"The DAG {path.name} did not run:\n{done.stdout}\n{done.stderr}")
         return DagRunReport(json.loads(report.read_text()), done.stdout, done.stderr)

@@ -76,7 +76,7 @@ class StandaloneAirflow:
                 run_id = airflow.trigger("my_dag")
                 state = airflow.wait_for_run("my_dag", run_id)
 
-    :param sandbox: its home, with a migrated database
+    :param sandbox: its home; Airflow creates the database where there is none
     :param port: of the API server; None takes 8080, or a free one where that is taken
     :param env: further environment variables
     """
@@ -112,6 +112,7 @@ class StandaloneAirflow:
             **(env or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._components: list[subprocess.Popen[bytes]] = []
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def __enter__(self) -> Self:
@@ -123,17 +124,7 @@ class StandaloneAirflow:
         if int(airflow.split(".")[0]) < 3:  # noqa: PLR2004 - the number of a major version
             raise StandaloneError(f"This needs Airflow 3, whose REST API and login it uses; here is Airflow {airflow}.")
         try:
-            with self.log.open("wb") as log:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "airflow", "standalone"],
-                    env=self.env,
-                    cwd=self.sandbox.home,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    # By its session we find all that it starts, and a terminal's Ctrl-C reaches us alone.
-                    start_new_session=True,
-                )
+            self._process = self._start("standalone")
             self.wait_until("Airflow is healthy", self._healthy, START_TIMEOUT)
         except BaseException:
             self.stop()
@@ -221,10 +212,64 @@ class StandaloneAirflow:
 
         :raises ApiError: if there is none, with status 404
         """
-        task = f"{_run_path(dag_id, run_id)}/taskInstances/{quote(task_id)}"
+        task = _task_path(dag_id, run_id, task_id)
         return self.request(
             "GET", f"{task}/xcomEntries/{quote(key)}?map_index={map_index}&deserialize=false&stringify=false"
         )["value"]
+
+    def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> list[dict[str, Any]]:
+        """Return the lines of a task's log, as the UI shows them: dicts with ``event``, ``level`` and ``logger``.
+
+        :param dag_id: the DAG's id
+        :param run_id: the run's id
+        :param task_id: the task's id
+        :param try_number: which of its attempts
+        """
+        path = f"{_task_path(dag_id, run_id, task_id)}/logs/{try_number}?full_content=true"
+        lines: list[dict[str, Any]] = self.request("GET", path)["content"]
+        return lines
+
+    def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+        """Mark a task, as the buttons of the UI do.
+
+        :param dag_id: the DAG's id
+        :param run_id: the run's id
+        :param task_id: the task's id
+        :param state: ``failed`` or ``success``
+        """
+        self.request("PATCH", _task_path(dag_id, run_id, task_id), {"new_state": state})
+
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Clear a task, whatever its state, so that it runs again.
+
+        :param dag_id: the DAG's id
+        :param run_id: the run's id
+        :param task_id: the task's id
+        """
+        choice = {"dag_run_id": run_id, "task_ids": [task_id], "only_failed": False, "dry_run": False}
+        self.request("POST", f"/dags/{quote(dag_id)}/clearTaskInstances", choice)
+
+    def kill_component(self, component: str) -> None:
+        """Kill a component and all that it has started, as a machine that goes down does. Nothing starts it again.
+
+        :param component: its command, such as ``triggerer``
+        :raises StandaloneError: if it does not run
+        """
+        found: dict[int, Any] = {}
+        for process in self._members():
+            with suppress(psutil.Error):
+                if component in process.cmdline():
+                    found |= {one.pid: one for one in (process, *process.children(recursive=True))}
+        if not found:
+            raise StandaloneError(f"There is no {component} to kill. Airflow's log ends:\n{self.log_tail()}")
+        self._kill(list(found.values()))
+
+    def start_component(self, component: str) -> None:
+        """Start a component anew; it ends with the others.
+
+        :param component: its command, such as ``triggerer``
+        """
+        self._components.append(self._start(component))
 
     def wait_until(self, what: str, probe: Callable[[], T | None], timeout: float) -> T:
         """Ask again and again until the answer is true, and return it.
@@ -287,13 +332,28 @@ class StandaloneAirflow:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_STOP_TIMEOUT)
         finally:  # also for the impatient, who interrupt this
-            self._kill(members)
-            process.wait()
+            self._kill(members, self._members)
+            for ended in (process, *self._components):
+                ended.wait()
             self._process = None
+            self._components.clear()
 
-    def _kill(self, members: list[Any]) -> None:
+    def _start(self, command: str) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "airflow", command],
+                env=self.env,
+                cwd=self.sandbox.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # By its session we find all that it starts, and a terminal's Ctrl-C reaches us alone.
+                start_new_session=True,
+            )
+
+    def _kill(self, members: list[Any], newcomers: Callable[[], list[Any]] = list) -> None:
         deadline = time.monotonic() + _KILL_TIMEOUT
-        while members := _alive([*members, *self._members()]):
+        while members := _alive([*members, *newcomers()]):
             if time.monotonic() > deadline:
                 raise StandaloneError(f"These processes do not end: {sorted(member.pid for member in members)}")
             for member in members:
@@ -302,16 +362,17 @@ class StandaloneAirflow:
             psutil.wait_procs(members, timeout=_POLL)
 
     def _members(self) -> list[Any]:
-        """Return the processes of Airflow's session, and their descendants in sessions of their own."""
+        """Return the processes of Airflow's sessions, and their descendants in sessions of their own."""
         if self._process is None:
             return []
+        sessions = {leader.pid for leader in (self._process, *self._components)}
         found: dict[int, Any] = {}
         parents: dict[int, tuple[int, Any]] = {}
         for process in psutil.process_iter():
             # Gone in the meantime, or not ours to look at.
             with suppress(psutil.Error, OSError):
                 parents[process.pid] = (process.ppid(), process)
-                if os.getsid(process.pid) == self._process.pid:
+                if os.getsid(process.pid) in sessions:
                     found[process.pid] = process
         while more := {pid: child for pid, (parent, child) in parents.items() if parent in found and pid not in found}:
             found |= more
@@ -360,6 +421,10 @@ def free_port(preferred: int = 0) -> int:
 
 def _run_path(dag_id: str, run_id: str) -> str:
     return f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id, safe='')}"
+
+
+def _task_path(dag_id: str, run_id: str, task_id: str) -> str:
+    return f"{_run_path(dag_id, run_id)}/taskInstances/{quote(task_id)}"
 
 
 def _with_loopback(no_proxy: str | None) -> str:

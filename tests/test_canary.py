@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_ims.emulator.process import EmulatorProcess
 from airflow_provider_ims.exceptions import ImsError
 from airflow_provider_ims.hooks.ims import ImsHook
-from dev.sandbox import AirflowSandbox
+from dev.sandbox import AirflowSandbox, DagRunReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +42,19 @@ with DAG("canary", schedule=None) as dag:
         return hook.call("QueryCopyrightJobList")
 
     typed(submit.output)
+"""
+
+WAITING = """
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
+from airflow_provider_ims.sensors.job import ImsJobSensor
+
+with DAG("waiting", schedule=None) as dag:
+    how = {"input_media": "oss://b-1/a.mp4", "poll_interval": 0.1, "timeout": 1.5}
+    ImsSubmitCopyrightExtractJobOperator(task_id="sync", wait_for_completion=True, **how)
+    ImsSubmitCopyrightExtractJobOperator(task_id="deferred", deferrable=True, **how)
+    for task_id, mode in (("poke", {}), ("reschedule", {"mode": "reschedule"}), ("sensor", {"deferrable": True})):
+        ImsJobSensor(task_id=task_id, job_id="f" * 32, poke_interval=0.1, timeout=1.5, **mode)
 """
 
 
@@ -86,6 +99,31 @@ def test_run_writes_no_secret(case: str, emulator: EmulatorProcess, airflow: Air
         airflow.add_dag(DAG, "canary.py"), env={"AIRFLOW_CONN_IMS_DEFAULT": json.dumps(connection), "DEBUG": "sdk"}
     )
     assert ENDS[case] in run.output if case != "success" else run.state == "success", run.output
+    check_all_that_was_written(run, airflow)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"StatusCode": 500, "Message": f"we got <{SECRET}>, {TOKEN} and Signature={'0a' * 32}"},
+        {"Data": {"Status": f"{SECRET} {TOKEN}"}},
+    ],
+    ids=["code", "state"],
+)
+def test_wait_writes_no_secret(said: dict[str, Any], emulator: EmulatorProcess, airflow: AirflowSandbox) -> None:
+    """However a job is waited for, what the service repeats of the request is in no log, event, XCom or message."""
+    emulator.reset()
+    emulator.fault("QueryCopyrightExtractJob", "answer", times=1000, body=json.dumps(said))
+    env = {"AIRFLOW_CONN_IMS_DEFAULT": emulator.connection_json()}
+    run = airflow.run_dag(airflow.add_dag(WAITING, "waiting.py"), env=env)
+    emulator.reset()
+    assert set(run.tasks.values()) == {"failed"}
+    assert run.output.count("Last answer: {") >= 5
+    assert "***" in run.output
+    check_all_that_was_written(run, airflow)
+
+
+def check_all_that_was_written(run: DagRunReport, airflow: AirflowSandbox) -> None:
     assert leaks(run.output.encode()) == []
     files = [path for path in airflow.home.rglob("*") if path.is_file()]
     assert any(path.name == "airflow.db" for path in files)

@@ -38,7 +38,8 @@ def test_providers_get(airflow: AirflowSandbox) -> None:
     """All that the provider says of itself is there."""
     out = airflow.airflow("providers", "get", "airflow-provider-ims", "--full", "--output", "json").stdout
     (info,) = json.loads(out[out.index("[") :])
-    assert {"integrations", "hooks", "operators", "connection-types", "extra-links"} <= set(info)
+    parts = {"integrations", "hooks", "operators", "sensors", "triggers", "connection-types", "extra-links"}
+    assert parts <= set(info)
 
 
 def test_providers_hooks(airflow: AirflowSandbox) -> None:
@@ -55,6 +56,8 @@ def test_providers_widgets_behaviours_and_links(airflow: AirflowSandbox) -> None
         widgets = {row["connection_parameter_name"] for row in rows(airflow, "providers", "widgets")}
         assert {f"extra__ims__{name}" for name in CONN_FIELDS} <= widgets
         assert "ims" in {row["field_behaviours"] for row in rows(airflow, "providers", "behaviours")}
+    triggers = {row["class"] for row in rows(airflow, "providers", "triggers")}
+    assert "airflow_provider_ims.triggers.job" in triggers
     links = {row["extra_link_class_name"] for row in rows(airflow, "providers", "links")}
     assert "airflow_provider_ims.links.ims.ImsJobLink" in links
 

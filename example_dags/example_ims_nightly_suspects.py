@@ -1,0 +1,70 @@
+"""Every night: read the watermarks of all new suspects, look them up in the registry, and report the copies.
+
+Needs the connection `ims_default` (Admin > Connections > Alibaba Cloud IMS) and videos in a bucket of its region. One
+job for each suspect, billed per minute of video. While the jobs run, no worker slot is taken.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+# The same names as in airflow.sdk, on Airflow 2.11 too.
+from airflow.providers.common.compat.sdk import dag, task, task_group
+
+from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
+
+REGISTRY = {
+    "(c) Example Studio, licence 1001": "The Long Night",
+    "(c) Example Studio, licence 1002": "Harbour Lights",
+}
+"""Which film a mark was embedded in: a table of your database."""
+
+
+@dag(schedule="@daily", catchup=False, max_active_runs=1, tags=["ims", "copyright"], doc_md=__doc__)
+def example_ims_nightly_suspects() -> None:
+    """Submit and wait for each suspect, match the texts, and report."""
+
+    @task
+    def suspects() -> list[str]:
+        """Stand in for your crawler's list."""
+        return [f"oss://rights-evidence/suspects/clip-{number}.mp4" for number in (1, 2, 3)]
+
+    @task_group
+    def check(media: str) -> Any:
+        """One suspect: what becomes of it does not touch the others."""
+        extract = ImsSubmitCopyrightExtractJobOperator(
+            task_id="extract",
+            input_media=media,
+            user_data={"run_id": "{{ run_id }}"},  # comes back in the vendor's records of the job
+            deferrable=True,
+            # The service does not say when there is nothing to find: we take four hours of silence for it.
+            no_watermark_after=timedelta(hours=4),
+            timeout=timedelta(hours=12),
+            retries=0,  # a worker that dies after the submission would make each retry a second bill
+        )
+
+        @task(multiple_outputs=False)
+        def match(media: str, job_id: str, watermark: str) -> dict[str, str | None]:
+            """Look the text up in the registry."""
+            return {
+                "media": media,
+                "job_id": job_id,
+                "watermark": watermark,
+                "film": REGISTRY.get(watermark),
+            }
+
+        return match(media, extract.output, extract.output["watermark"])
+
+    @task(trigger_rule="all_done")
+    def report(findings: list[dict[str, str | None]]) -> list[dict[str, str | None]]:
+        """Report the copies, also when some of the suspects could not be checked."""
+        copies = [finding for finding in findings if finding["film"]]
+        for copy in copies:
+            print(f"{copy['media']} is a copy of {copy['film']!r} ({copy['watermark']})")  # noqa: T201 - the task's log
+        return copies
+
+    report(check.expand(media=suspects()))
+
+
+example_ims_nightly_suspects()

@@ -1,0 +1,69 @@
+"""Whose film is this? Read the copyright watermark of one file, and go on by what it says.
+
+Trigger it with the file as parameter `media`. Needs the connection `ims_default` (Admin > Connections > Alibaba Cloud
+IMS). One job, billed per minute of video.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+# The same names as in airflow.sdk, on Airflow 2.11 too.
+from airflow.providers.common.compat.sdk import Param, dag, task
+
+from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
+from airflow_provider_ims.sensors.job import ImsJobSensor
+
+OUR_MARK = "(c) Example Studio"
+
+
+@dag(
+    schedule=None,
+    catchup=False,
+    tags=["ims", "copyright"],
+    doc_md=__doc__,
+    params={"media": Param("oss://rights-evidence/suspects/clip-1.mp4", type="string", title="Video")},
+)
+def example_ims_rights_check() -> None:
+    """Submit, wait without a worker slot, and branch on the text."""
+    submit = ImsSubmitCopyrightExtractJobOperator(
+        task_id="submit",
+        input_media="{{ params.media }}",
+        retries=0,  # a worker that dies after the submission would make each retry a second bill
+    )
+    watermark = ImsJobSensor(
+        task_id="watermark",
+        job_id=submit.output,
+        deferrable=True,
+        # The service does not say when there is nothing to find: we take two hours of silence for it.
+        no_watermark_after=timedelta(hours=2),
+        timeout=timedelta(hours=6),
+    )
+
+    @task.branch
+    def decide(text: str) -> str:
+        """Choose what follows."""
+        if not text:
+            return "look_at_it"
+        return "takedown_notice" if text.startswith(OUR_MARK) else "ask_the_owner"
+
+    @task
+    def takedown_notice(text: str) -> None:
+        """Stand in for your notification operator."""
+        print(f"Ours: {text}")  # noqa: T201 - goes to the task's log
+
+    @task
+    def ask_the_owner(text: str) -> None:
+        """Stand in for an e-mail to who is named in the mark."""
+        print(f"Somebody else's: {text}")  # noqa: T201
+
+    @task
+    def look_at_it() -> None:
+        """Stand in for a ticket: a person has to look."""
+        print("No watermark was found.")  # noqa: T201
+
+    text = watermark.output
+    decide(text) >> [takedown_notice(text), ask_the_owner(text), look_at_it()]
+
+
+example_ims_rights_check()

@@ -1,0 +1,283 @@
+"""Waiting in a whole Airflow: scheduler, triggerer, API server and workers as processes of their own.
+
+The runs of all DAGs start together and wait at the same time; each test looks at its own. The last one kills the
+triggerer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from packaging.version import Version
+
+from dev.sandbox import AirflowSandbox
+from dev.standalone import StandaloneAirflow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_ims.emulator.process import EmulatorProcess
+
+AIRFLOW = Version(version("apache-airflow")).release
+
+pytestmark = [
+    pytest.mark.skipif(AIRFLOW < (3,), reason="StandaloneAirflow uses the REST API and the login of Airflow 3"),
+    pytest.mark.timeout(300),  # the first test waits for Airflow's start too
+]
+triggers_have_on_kill = pytest.mark.skipif(
+    AIRFLOW < (3, 3), reason="before Airflow 3.3 nothing tells a trigger that its task was cleared or marked"
+)
+
+TASK = "extract"
+PATIENCE = 90.0
+"""Seconds in which anything that is waited for has happened, on a slow machine too."""
+EXECUTION_TIMEOUT = timedelta(seconds=15)
+
+DAGS = f"""
+import datetime
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
+from airflow_provider_ims.sensors.job import ImsJobSensor
+
+def extract(dag_id, task_id={TASK!r}, **arguments):
+    with DAG(dag_id, schedule=None):
+        return ImsSubmitCopyrightExtractJobOperator(
+            task_id=task_id, input_media=f"oss://waiting/{{dag_id}}.mp4", retries=2, retry_delay=0.1, **arguments
+        )
+
+for dag_id in ("deferred", "marked", "cleared", "outlived"):
+    globals()[dag_id] = extract(dag_id, deferrable=True, poll_interval=0.5)
+timed = extract("timed", deferrable=True, poll_interval=0.5, execution_timeout={EXECUTION_TIMEOUT!r})
+synchronous = extract("synchronous", wait_for_completion=True, poll_interval=0.5)
+submitted = extract("sensed", task_id="submit")
+with submitted.dag:
+    ImsJobSensor(task_id="wait", job_id=submitted.output, deferrable=True, poke_interval=0.5)
+"""
+"""Each DAG extracts the watermark of a video of its own name."""
+
+VIDEOS: dict[str, dict[str, Any]] = {
+    # Long enough that the task is deferred before its job is done.
+    "deferred": {"watermark": "(c) Deferred", "processing_time": 4},
+    "sensed": {"watermark": "(c) Sensed", "processing_time": 8},
+    # Not done before its test advances the clock.
+    "outlived": {"watermark": "(c) Outlived", "processing_time": 3600},
+    # Unmarked: silent for ever.
+    "marked": {},
+    "cleared": {},
+    "timed": {},
+    "synchronous": {},
+}
+
+SETTINGS = {
+    # A triggerer is taken for dead after seconds, not after half a minute.
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "4",
+    # A worker learns from the answer to its heartbeat that its task was marked.
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """The one run of a DAG, and what the emulator knows of its jobs."""
+
+    airflow: StandaloneAirflow
+    emulator: EmulatorProcess
+    dag_id: str
+    run_id: str
+
+    @property
+    def media(self) -> str:
+        """The DAG's video."""
+        return media_of(self.dag_id)
+
+    def wait_for_end(self) -> str:
+        """Wait until the run has ended, and return ``success`` or ``failed``."""
+        return self.airflow.wait_for_run(self.dag_id, self.run_id, PATIENCE)
+
+    def wait_until_polled(self, state: str) -> dict[str, Any]:
+        """Wait until the task is in a state and its job was asked for twice, and return the job."""
+
+        def polled() -> dict[str, Any] | None:
+            found = [job for job in self.jobs() if job["queries"] >= 2]
+            return found[0] if found and self.task()["state"] == state else None
+
+        return self.airflow.wait_until(f"{self.dag_id} is {state} and its job was polled", polled, PATIENCE)
+
+    def task(self, task_id: str = TASK) -> dict[str, Any]:
+        """Return a task's instance."""
+        (found,) = [ti for ti in self.airflow.task_instances(self.dag_id, self.run_id) if ti["task_id"] == task_id]
+        return found
+
+    def xcom(self, key: str, task_id: str = TASK) -> Any:
+        """Return what a task has pushed."""
+        return self.airflow.xcom(self.dag_id, self.run_id, task_id, key)
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return the log of the task's first attempt, as the UI shows it."""
+        return self.airflow.task_log(self.dag_id, self.run_id, TASK)
+
+    def wait_for_warning(self, job_id: str) -> dict[str, Any]:
+        """Wait until the log warns that a job goes on, and return that line."""
+        goes_on = (
+            f"This task no longer waits for job {job_id}. IMS has no action that cancels a CopyrightExtractJob: "
+            f"the job goes on, and is billed."
+        )
+
+        def warning() -> dict[str, Any] | None:
+            return next((line for line in self.log() if line["event"].startswith(goes_on)), None)
+
+        return self.airflow.wait_until(f"the log of {self.dag_id} warns of job {job_id}", warning, PATIENCE)
+
+    def mark_failed(self) -> None:
+        """Mark the task as failed."""
+        self.airflow.mark(self.dag_id, self.run_id, TASK, "failed")
+
+    def clear(self) -> None:
+        """Clear the task."""
+        self.airflow.clear(self.dag_id, self.run_id, TASK)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return the jobs on the DAG's video, the oldest first."""
+        return [job for job in self.emulator.jobs() if job["media"] == self.media]
+
+    def billed(self) -> list[str]:
+        """Return the JobIds on the bill for the DAG's video."""
+        return [line["job_id"] for line in self.emulator.bill()["lines"] if line["media"] == self.media]
+
+
+def media_of(dag_id: str) -> str:
+    return f"oss://waiting/{dag_id}.mp4"
+
+
+@pytest.fixture(scope="module")
+def runs(ims_emulator_process: EmulatorProcess) -> Iterator[dict[str, Run]]:
+    """Start Airflow and a run of each DAG, all at once. Nobody may reset the emulator until the end of the module."""
+    emulator = ims_emulator_process
+    emulator.reset()
+    for dag_id, options in VIDEOS.items():
+        emulator.put_media(media_of(dag_id), **options)
+    # A home of its own: its triggerer would take on what other tests have deferred.
+    with AirflowSandbox({"AIRFLOW_CONN_IMS_DEFAULT": emulator.connection_json()}) as sandbox:
+        sandbox.add_dag(DAGS, "waiting.py")
+        with StandaloneAirflow(sandbox, env=SETTINGS) as airflow:
+            yield {dag_id: Run(airflow, emulator, dag_id, airflow.trigger(dag_id)) for dag_id in VIDEOS}
+
+
+@triggers_have_on_kill
+def test_marking_a_deferred_task_failed_says_what_goes_on(runs: dict[str, Run]) -> None:
+    """Whoever marks a deferred task as failed reads in its log that the job goes on and is billed."""
+    run = runs["marked"]
+    job = run.wait_until_polled("deferred")
+    run.mark_failed()
+    warning = run.wait_for_warning(job["job_id"])
+    assert warning["level"] == "warning"
+    assert warning["logger"].endswith("ImsJobTrigger")
+    assert run.wait_for_end() == "failed"
+    assert run.billed() == [job["job_id"]]
+
+
+def test_marking_a_waiting_task_failed_says_what_goes_on(runs: dict[str, Run]) -> None:
+    """Whoever marks a task as failed that waits on its worker reads in its log that the job goes on and is billed."""
+    run = runs["synchronous"]
+    job = run.wait_until_polled("running")
+    run.mark_failed()
+    warning = run.wait_for_warning(job["job_id"])
+    assert warning["level"] == "warning"
+    assert warning["logger"].endswith("ImsSubmitCopyrightExtractJobOperator")
+    assert run.wait_for_end() == "failed"
+    assert run.billed() == [job["job_id"]]
+
+
+@triggers_have_on_kill
+def test_clearing_a_deferred_task_submits_again_and_says_so(runs: dict[str, Run]) -> None:
+    """A deferred task that is cleared submits a new job, and its first log says that the old one is billed too."""
+    run = runs["cleared"]
+    old = run.wait_until_polled("deferred")["job_id"]
+    run.emulator.put_media(run.media, watermark="(c) Cleared", processing_time=2)
+    run.clear()
+    assert run.wait_for_end() == "success"
+    run.wait_for_warning(old)
+    new = run.xcom("return_value")
+    assert run.billed() == [old, new]
+    assert run.xcom("job_id") == new
+    assert run.xcom("watermark") == "(c) Cleared"
+    assert run.task()["try_number"] == 2
+
+
+def test_deferred_wait_hands_the_watermark_on(runs: dict[str, Run]) -> None:
+    """A deferred wait ends in success, with the JobId as the task's value and the text as XCom, for one job."""
+    run = runs["deferred"]
+    assert run.wait_for_end() == "success"
+    (job_id,) = run.billed()
+    assert run.xcom("return_value") == job_id
+    assert run.xcom("watermark") == "(c) Deferred"
+
+
+def test_log_of_a_deferred_task_tells_the_life_of_its_job(runs: dict[str, Run]) -> None:
+    """The log has three lines of ours: the submission with its ids, the limit of the wait, the end with its length."""
+    run = runs["deferred"]
+    assert run.wait_for_end() == "success"
+    (job_id,) = run.billed()
+    ours = [line for line in run.log() if "airflow_provider_ims" in line.get("logger", "")]
+    assert len(ours) == 3, ours
+    submission, wait, end = ours
+    assert submission["event"].startswith(f"Submitted CopyrightExtractJob {job_id} for ")
+    assert submission["event"].endswith(f"in cn-shanghai (RequestId {run.xcom('request_id')})")
+    assert re.fullmatch(rf"Waiting for CopyrightExtractJob {job_id} until \S+ at the latest", wait["event"])
+    assert re.fullmatch(rf"Job {job_id}: succeeded after \d+ polls in \d+\.\d s", end["event"])
+    assert end["logger"].endswith("ImsJobTrigger")
+
+
+def test_deferred_sensor_returns_the_watermark(runs: dict[str, Run]) -> None:
+    """A deferred sensor returns the text of the job that another task has submitted."""
+    run = runs["sensed"]
+    assert run.wait_for_end() == "success"
+    assert run.xcom("return_value", "wait") == "(c) Sensed"
+    assert run.xcom("watermark", "wait") == "(c) Sensed"
+    assert run.billed() == [run.xcom("return_value", "submit")]
+
+
+def test_execution_timeout_ends_a_deferred_wait(runs: dict[str, Run]) -> None:
+    """A deferred wait ends shortly before the task's execution_timeout, in a report on the job and without a retry."""
+    run = runs["timed"]
+    assert run.wait_for_end() == "failed"
+    (job,) = run.jobs()
+    assert run.billed() == [job["job_id"]]
+    task = run.task()
+    assert task["try_number"] == 1
+    log = run.log()
+    (end,) = [line for line in log if line["event"].startswith(f"Job {job['job_id']}: timeout after ")]
+    assert end["logger"].endswith("ImsJobTrigger")
+    (failure,) = [line for line in log if "ImsJobTimeoutError" in json.dumps(line.get("error_detail"))]
+    assert f"CopyrightExtractJob {job['job_id']} has not ended in time" in json.dumps(failure["error_detail"])
+    polls = [at(sent["time"]) for sent in run.emulator.requests() if sent["parameters"].get("JobId") == job["job_id"]]
+    assert polls[-1] >= at(task["start_date"]) + 0.5 * EXECUTION_TIMEOUT
+    # The worker counts from when the API server has answered it, which is later than start_date, by seconds at times.
+    assert polls[-1] < at(job["created_at"]) + EXECUTION_TIMEOUT
+
+
+def test_killed_triggerer_loses_nothing(runs: dict[str, Run]) -> None:
+    """A wait whose triggerer is killed goes on in the next one, and ends with the watermark of the one job."""
+    run = runs["outlived"]
+    run.wait_until_polled("deferred")
+    run.airflow.kill_component("triggerer")
+    (job,) = run.jobs()
+    assert run.task()["state"] == "deferred"
+    run.airflow.start_component("triggerer")
+    run.airflow.wait_until("the job is polled again", lambda: run.jobs()[0]["queries"] > job["queries"], PATIENCE)
+    run.emulator.advance(3600)
+    assert run.wait_for_end() == "success"
+    assert run.xcom("watermark") == "(c) Outlived"
+    assert run.billed() == [run.xcom("return_value")] == [job["job_id"]]
+
+
+def at(time: str) -> datetime:
+    return datetime.fromisoformat(time)

@@ -1,0 +1,89 @@
+"""All ways of waiting end alike, whatever happens: the table of ``scenarios.py`` in a real Airflow."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_ims.emulator.process import EmulatorProcess
+from dev.sandbox import ROOT, AirflowSandbox, DagRunReport
+from tests.real_airflow.scenarios import SCENARIOS, WAYS, Scenario, scenarios_of
+
+DAG_FILE = Path(__file__).parent / "dags" / "waiting.py"
+
+
+@dataclass
+class Outcome:
+    """What became of one scenario."""
+
+    run: DagRunReport
+    seen: dict[str, Any]
+
+
+def outcomes_of(way: str, home: AirflowSandbox) -> dict[str, Outcome]:
+    """Run all scenarios of a way in an Airflow and against an emulator of their own."""
+    with (
+        EmulatorProcess() as emulator,
+        AirflowSandbox({"AIRFLOW_CONN_IMS_DEFAULT": emulator.connection_json()}) as airflow,
+    ):
+        shutil.copy(home.home / "airflow.db", airflow.home)
+        record = airflow.home / "record.jsonl"
+        run = airflow.run_dag(
+            airflow.add_dag(DAG_FILE),
+            env={"IMS_WAY": way, "IMS_EMULATOR": emulator.endpoint, "IMS_RECORD": str(record), "PYTHONPATH": str(ROOT)},
+        )
+        if not record.exists():
+            raise RuntimeError(run.output)
+        lines = [json.loads(line) for line in record.read_text().splitlines()]
+        return {line["scenario"]: Outcome(run, line) for line in lines}
+
+
+CASES = [(way, name) for way in WAYS for name in scenarios_of(way)]
+
+
+@pytest.fixture(scope="module")
+def outcomes(migrated: AirflowSandbox) -> dict[str, dict[str, Outcome]]:
+    """Run all ways, some of them at the same time: most of the time is spent waiting."""
+    with ThreadPoolExecutor(3) as pool:
+        return dict(zip(WAYS, pool.map(lambda way: outcomes_of(way, migrated), WAYS), strict=True))
+
+
+@pytest.mark.parametrize(("way", "name"), CASES)
+def test_all_ways_of_waiting_end_alike(way: str, name: str, outcomes: dict[str, dict[str, Outcome]]) -> None:
+    """A scenario ends in the same XComs, the same class of exception and the same facts, however it is waited for."""
+    scenario, outcome = SCENARIOS[name], outcomes[way][name]
+    (job_id,) = outcome.seen["jobs"]  # and with it the one line on the bill
+    assert outcome.seen["exception"] == scenario.exception, outcome.seen["message"]
+    if scenario.polls is not None:
+        assert outcome.seen["queries"] == scenario.polls
+    returned = outcome.run.xcom(name)
+    if scenario.exception is None:
+        assert outcome.run.xcom(name, "watermark") == [scenario.watermark]
+        assert returned == [job_id if way.startswith("operator") else scenario.watermark]
+        return
+    assert outcome.run.xcom(name, "watermark") == []
+    assert returned == []
+    refused = "outage" in str(scenario.faults)  # refused polls arrive nowhere
+    check_facts(outcome.seen["message"], job_id, scenario, None if refused else outcome.seen["queries"])
+
+
+def check_facts(message: str, job_id: str, scenario: Scenario, queries: int | None) -> None:
+    """Check that a message has what the person on call needs.
+
+    :param queries: polls that the message must name, None where that cannot be told
+    """
+    for text in (job_id, *scenario.says):
+        assert text in message
+    assert "ImsJobSensor" in message or "new bill" in message  # what to do
+    if scenario.breaks_event:  # with it the facts are lost
+        return
+    facts = re.search(r"after (?P<polls>\d+) polls? in [\d.]+ s\. Last answer: (none|.+RequestId [\w-]+)", message)
+    assert facts, message
+    assert queries is None or int(facts["polls"]) == queries
