@@ -192,8 +192,8 @@ class ImsClient:
         if isinstance(answer, dict) and status in HTTP_SUCCESS and not _refused(answer):
             return answer
         details = answer if isinstance(answer, dict) else {}
-        code = _string(details, "Code")
-        request_id = _string(details, "RequestId") or headers.get("x-acs-request-id")
+        code, request_id = _string(details, "Code"), _string(details, "RequestId") or headers.get("x-acs-request-id")
+        code, request_id = code and self.harmless(code), request_id and self.harmless(request_id)
         kind = _error_class(code, status)
         problem = f"{_what(action, params)} in {self._settings.region} "
         if code:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
@@ -14,7 +15,6 @@ from airflow_provider_ims.exceptions import (
     ImsTriggerEventError,
     from_primitives,
 )
-from airflow_provider_ims.jobs import find_job_type
 
 
 class End(StrEnum):
@@ -43,6 +43,7 @@ class Ending:
     :param response: its last answer, None if there was none
     :param failure: what the last poll failed with, None if it was answered
     :param error: the refusal that ended the wait, as primitives
+    :param is_stateless: whether the family's query reports no state
     :param elapsed: seconds from the beginning of the wait
     :param polls: how often the service was asked
     """
@@ -58,6 +59,7 @@ class Ending:
     response: str | None = None
     failure: str | None = None
     error: dict[str, Any] | None = None
+    is_stateless: bool = True
     elapsed: float = 0.0
     polls: int = 0
 
@@ -96,7 +98,7 @@ class Ending:
         numbers: tuple[object, ...] = (ending.elapsed, ending.polls)
         if not all(isinstance(text, str) for text in texts):
             raise TypeError("its job_id or job_type is no text")
-        if not all(isinstance(number, int | float) for number in numbers):
+        if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
             raise TypeError("its elapsed or polls is no number")
         if ending.end is End.REFUSED:
             from_primitives(ending.error or {})
@@ -116,7 +118,7 @@ def finish(ending: Ending) -> Any:
     """
     match ending.end:
         case End.SUCCEEDED | End.NOTHING_FOUND:
-            return "" if ending.result is None and find_job_type(ending.job_type).is_stateless else ending.result
+            return "" if ending.result is None and ending.is_stateless else ending.result
         case End.FAILED if ending.word is None:
             what = "is taken for failed, since answer after answer was of a kind that is not documented"
             raise _job_error(ImsJobFailedError, ending, f"{what}{_why(ending)}", _TAKEN_FOR_FAILED)
@@ -125,12 +127,12 @@ def finish(ending: Ending) -> Any:
         case End.CANCELLED:
             raise _job_error(ImsJobCancelledError, ending, f"was cancelled{_why(ending)}", _CANCELLED)
         case End.TIMEOUT:
-            stateless = find_job_type(ending.job_type).is_stateless and ending.word is None
+            may_have_ended = ending.is_stateless and ending.word is None
             raise _job_error(
                 ImsJobTimeoutError,
                 ending,
                 f"has not ended in time{_why(ending)}",
-                _TIMEOUT_STATELESS if stateless else _TIMEOUT,
+                _TIMEOUT_STATELESS if may_have_ended else _TIMEOUT,
             )
         case End.REFUSED:
             error = from_primitives(ending.error or {})

@@ -8,6 +8,7 @@ A message says what failed, on what, why, and what to do. It never holds a key, 
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
@@ -188,10 +189,11 @@ def to_primitives(error: ImsError) -> dict[str, Any]:
 
 
 def from_primitives(primitives: dict[str, Any]) -> ImsError:
-    """Return the error again.
+    """Return the error again; details that a newer version has added are left out.
 
     :raises KeyError: if it is of no class that a call can end in
-    :raises TypeError: if its details are not those of the class
+    :raises TypeError: if it lacks a detail of its class
     """
-    details = dict(primitives)
-    return _CLASSES[details.pop("class")](**details)
+    kind = _CLASSES[primitives["class"]]
+    known = inspect.signature(kind.__init__).parameters
+    return kind(**{name: value for name, value in primitives.items() if name in known})

@@ -45,9 +45,9 @@ class JobType:
     :param job_id_path: JMESPath of the job's id in the answer to the submission
     :param result_path: JMESPath of the result in the answer to the query
     :param result_name: XCom key of the result
-    :param code_path: JMESPath of a code that tells trouble from success
-    :param message_path: JMESPath of the text that goes with the code
-    :param query_parameter: the query's parameter for the job's id
+    :param code_path: JMESPath of a code that tells trouble from success; None where there is none
+    :param message_path: JMESPath of the text that goes with the code; None where there is none
+    :param query_parameter: the parameter of query and cancellation for the job's id
     :param state_path: JMESPath of the state; None for a family whose query reports no state
     :param success_words: states that mean success, in lower case
     :param failure_words: states that mean failure, in lower case
@@ -64,8 +64,8 @@ class JobType:
     documentation: str
     job_id_path: str
     result_path: str
-    code_path: str
-    message_path: str
+    code_path: str | None = None
+    message_path: str | None = None
     result_name: str = "result"
     query_parameter: str = "JobId"
     state_path: str | None = None
@@ -159,9 +159,10 @@ def find_job_type(job_type: str | JobType) -> JobType:
     """
     if isinstance(job_type, JobType):
         return job_type
-    if job_type not in JOB_TYPES:
-        raise ImsConfigurationError(f"Unknown job type {job_type!r}. Known are: {', '.join(JOB_TYPES)}.")
-    return JOB_TYPES[job_type]
+    name: object = job_type  # a template may have made anything of it
+    if not isinstance(name, str) or name not in JOB_TYPES:
+        raise ImsConfigurationError(f"Unknown job type {name!r}. Known are: {', '.join(JOB_TYPES)}.")
+    return JOB_TYPES[name]
 
 
 def check_region(job_type: JobType, region: str) -> None:
@@ -213,6 +214,8 @@ def snapshot(
     troubled = code is not None and str(code).lower() not in _HARMLESS_CODES
     message = _search(job_type.message_path, response) if troubled else None
     state = _state(job_type, word, result)
+    # Cleaned before it becomes JSON, which would escape part of what is looked for.
+    cleaned = _each_text(response, harmless)
     return JobSnapshot(
         job_id=job_id,
         state=state,
@@ -221,8 +224,8 @@ def snapshot(
         is_known_word=state is not JobState.RUNNING or word is None or word.lower() in job_type.running_words,
         code=harmless(str(code)) if troubled else None,
         message=None if message is None else harmless(str(message)),
-        request_id=request_id(response),
-        response=harmless(json.dumps(response, ensure_ascii=False, separators=(",", ":"))),
+        request_id=request_id(cleaned),
+        response=harmless(json.dumps(cleaned, ensure_ascii=False, separators=(",", ":"))),
         raw=response,
     )
 
@@ -243,19 +246,19 @@ def _result(job_type: JobType, response: dict[str, Any]) -> Any:
 def _word(job_type: JobType, response: dict[str, Any]) -> str | None:
     if job_type.state_path is not None:
         word = _search(job_type.state_path, response)
-        return word if isinstance(word, str) and word.strip() else None
+        return word.strip() if isinstance(word, str) and word.strip() else None
     for place in (response.get("Data"), response):
         if isinstance(place, Mapping):
             for name, value in place.items():
                 if str(name).lower() in _UNDOCUMENTED_STATE and isinstance(value, str) and value.strip():
-                    return value
+                    return value.strip()
     return None
 
 
 def _state(job_type: JobType, word: str | None, result: Any) -> JobState:
     if job_type.is_stateless and result is not None:
         return JobState.SUCCEEDED
-    word = (word or "").strip().lower()
+    word = (word or "").lower()
     if word in job_type.success_words:
         return JobState.SUCCEEDED
     if word in job_type.failure_words:
@@ -265,7 +268,22 @@ def _state(job_type: JobType, word: str | None, result: Any) -> JobState:
     return JobState.RUNNING
 
 
-def _search(path: str, response: dict[str, Any]) -> Any:
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a JSON value with each text in it changed."""
+    match value:
+        case str():
+            return change(value)
+        case list():
+            return [_each_text(item, change) for item in value]
+        case dict():
+            return {name: _each_text(item, change) for name, item in value.items()}
+        case _:
+            return value
+
+
+def _search(path: str | None, response: dict[str, Any]) -> Any:
+    if path is None:
+        return None
     import jmespath  # noqa: PLC0415 - imported by calls, not by every parse of a DAG file
 
     return jmespath.search(path, response)

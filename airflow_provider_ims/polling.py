@@ -42,7 +42,7 @@ TIMEOUT = timedelta(hours=24)
 # The pause grows to this part of the time waited, so that a result is seen at most a tenth of the job's length late.
 _GROWTH = 10
 # Pauses are shortened by up to this part at random, so that jobs that were submitted together drift apart. Never
-# lengthened: poll_interval is a promise.
+# lengthened: how late a result is seen at most is a promise.
 _JITTER = 0.1
 # Seconds after the submission in which the service may not know the job yet.
 NOT_FOUND_GRACE = 120.0
@@ -62,7 +62,7 @@ _TRANSIENT = (ImsThrottledError, ImsServiceError, ImsTransportError)
 class Patience:
     """How long to wait for a job and how often to ask, validated. All in seconds.
 
-    :param poll_interval: shortest pause between two polls
+    :param poll_interval: pause between the first polls
     :param max_poll_interval: longest pause, not below ``poll_interval``
     :param timeout: how long to wait at all
     :param no_watermark_after: how long silence is to last to mean "nothing found"; None for never
@@ -82,15 +82,19 @@ class Patience:
         max_poll_interval: Duration,
         timeout: Duration,
         no_watermark_after: Duration | None,
+        execution_timeout: timedelta | None = None,
         interval_name: str = "poll_interval",
+        max_name: str = "max_poll_interval",
     ) -> Patience:
         """Return the arguments of an operator in seconds.
 
+        :param execution_timeout: the task's, where it ends the wait; None for none
         :param interval_name: what the operator calls ``poll_interval``
+        :param max_name: what it calls ``max_poll_interval``
         :raises ImsConfigurationError: if one of them cannot be right
         """
         interval = _seconds(poll_interval, interval_name)
-        longest = max(interval, _seconds(max_poll_interval, "max_poll_interval"))
+        longest = max(interval, _seconds(max_poll_interval, max_name))
         limit = _seconds(timeout, "timeout")
         silence = None if no_watermark_after is None else _seconds(no_watermark_after, "no_watermark_after")
         if silence is not None and not job_type.is_stateless:
@@ -98,10 +102,11 @@ class Patience:
                 f"no_watermark_after is for jobs whose query reports no state, and {job_type.name} reports one. "
                 f"Leave it out."
             )
-        if silence is not None and silence >= limit:
+        earliest = min(limit, math.inf if execution_timeout is None else _usable(execution_timeout))
+        if silence is not None and silence >= earliest:
             raise ImsConfigurationError(
-                f"no_watermark_after ({silence:g} s) is not shorter than timeout ({limit:g} s), so that the wait would "
-                f"end first. Raise timeout, or lower no_watermark_after."
+                f"no_watermark_after ({silence:g} s) is not shorter than the wait, which ends after {earliest:g} s "
+                f"(timeout, or a little before execution_timeout). Lower it, or wait longer."
             )
         return cls(interval, longest, limit, silence)
 
@@ -128,10 +133,8 @@ class Patience:
         """
         deadline = since + self.timeout
         if execution_timeout is not None:
-            limit = execution_timeout.total_seconds()
             began = since if started is None else started.timestamp()
-            margin = min(max(limit * _EXECUTION_MARGIN, _MIN_EXECUTION_MARGIN), _MAX_EXECUTION_MARGIN, limit / 2)
-            deadline = min(deadline, began + limit - margin)
+            deadline = min(deadline, began + _usable(execution_timeout))
         until = datetime.fromtimestamp(deadline, UTC).isoformat(timespec="seconds")
         log.info("Waiting for %s %s until %s at the latest", job_type.name, job_id, until)
         return Wait(
@@ -155,7 +158,7 @@ class Wait:
     :param job_id: the job's id
     :param since: when the wait began; the submission, where the task submitted
     :param deadline: when to give up
-    :param poll_interval: shortest pause between two polls, in seconds
+    :param poll_interval: pause between the first polls, in seconds
     :param max_poll_interval: longest pause, in seconds
     :param silence_until: from when on silence means "nothing found"; None for never
     :param polls: polls so far
@@ -253,6 +256,7 @@ class Wait:
             response=last.response if last else None,
             failure=failure.problem if failure else None,
             error=to_primitives(failure) if failure and end is End.REFUSED else None,
+            is_stateless=self.job_type.is_stateless,
             elapsed=round(max(now - self.since, 0.0), 1),
             polls=self.polls,
         )
@@ -311,6 +315,12 @@ def _is_unexplained(error: ImsError) -> bool:
 def _as_ims_error(error: Exception) -> ImsError:
     # The text of a foreign exception may hold anything; the log has it.
     return error if isinstance(error, ImsError) else ImsError(f"{type(error).__name__}, see the log.")
+
+
+def _usable(execution_timeout: timedelta) -> float:
+    """Return the seconds of an execution_timeout that can be waited, so that some are left to report in."""
+    limit = execution_timeout.total_seconds()
+    return limit - min(max(limit * _EXECUTION_MARGIN, _MIN_EXECUTION_MARGIN), _MAX_EXECUTION_MARGIN, limit / 2)
 
 
 def _seconds(value: object, name: str) -> float:

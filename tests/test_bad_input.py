@@ -98,7 +98,7 @@ SILENCE: list[tuple[str, dict[str, Any], str]] = [
     (
         "silence for too long",
         {"no_watermark_after": 600, "timeout": timedelta(minutes=10)},
-        "no_watermark_after (600 s) is not shorter than timeout (600 s)",
+        "no_watermark_after (600 s) is not shorter than the wait, which ends after 600 s",
     ),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -26,20 +27,6 @@ from airflow_provider_ims.exceptions import (
     ImsTriggerEventError,
     to_primitives,
 )
-from airflow_provider_ims.jobs import JOB_TYPES, JobType
-
-STATEFUL = JobType(
-    name="MadeUpJob",
-    submit_action="SubmitMadeUpJob",
-    query_action="QueryMadeUpJob",
-    documentation="https://example.com",
-    job_id_path="JobId",
-    result_path="Result",
-    state_path="Status",
-    code_path="Code",
-    message_path="Message",
-)
-
 
 # ---- the ending, as an event
 
@@ -78,7 +65,7 @@ def ending(end: End, **changes: Any) -> Ending:
 )
 def test_ending_survives_the_way_through_the_database(told: Ending) -> None:
     """An ending is the same after it was an event in JSON, fields of a newer version left out."""
-    assert {type(value) for value in told.as_event().values()} <= {str, int, float, dict, type(None)}
+    assert {type(value) for value in told.as_event().values()} <= {str, int, float, bool, dict, type(None)}
     event = json.loads(json.dumps(told.as_event()))
     assert Ending.from_event(event, "J-1") == told
     assert Ending.from_event({**event, "of_a_newer_version": {"x": 1}}, None) == told
@@ -101,7 +88,7 @@ def test_ending_survives_the_way_through_the_database(told: Ending) -> None:
 )
 def test_every_refusal_can_be_an_event(error: ImsError) -> None:
     """Whatever class a poll can end in survives the event, class and attributes."""
-    told = ending(End.REFUSED, error=to_primitives(error))
+    told = ending(End.REFUSED, error=to_primitives(error) | {"of_a_newer_version": 1})
     event = json.loads(json.dumps(told.as_event()))
     with pytest.raises(type(error)) as caught:
         finish(Ending.from_event(event, "J-1"))
@@ -128,7 +115,7 @@ MALFORMED: dict[str, object] = {
     "refused without class": {**EVENT, "error": {"problem": "p"}},
     "refused with foreign class": {**EVENT, "error": {"class": "SystemExit", "problem": "p"}},
     "refused without problem": {**EVENT, "error": {"class": "ImsError"}},
-    "refused with foreign detail": {**EVENT, "error": {"class": "ImsError", "problem": "p", "code": "x"}},
+    "time that is no number": {**EVENT, "elapsed": math.nan},
 }
 
 
@@ -160,14 +147,13 @@ def test_event_about_another_job_is_refused() -> None:
         # An empty text: Airflow 3 hands no XCom that is None to another task.
         (ending(End.NOTHING_FOUND), ""),
         (ending(End.SUCCEEDED), ""),
-        (ending(End.SUCCEEDED, job_type="MadeUpJob", result={"Files": ["a"]}), {"Files": ["a"]}),
-        (ending(End.SUCCEEDED, job_type="MadeUpJob"), None),
+        (ending(End.SUCCEEDED, is_stateless=False, result={"Files": ["a"]}), {"Files": ["a"]}),
+        (ending(End.SUCCEEDED, is_stateless=False), None),
     ],
     ids=["text", "nothing found", "no text", "any result", "no result"],
 )
-def test_good_end_has_the_result(told: Ending, result: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_good_end_has_the_result(told: Ending, result: Any) -> None:
     """A wait that ends well gives the job's result; for a watermark that is a text, empty where there is none."""
-    monkeypatch.setitem(JOB_TYPES, STATEFUL.name, STATEFUL)
     assert finish(told) == result
 
 
@@ -223,10 +209,9 @@ def test_bad_end_is_an_error_with_the_facts(told: Ending, kind: type[ImsJobError
     assert (caught.value.job_id, caught.value.request_id) == ("J-1", "R-1")
 
 
-@pytest.mark.parametrize("told", [ending(End.TIMEOUT, word="Pondering"), ending(End.TIMEOUT, job_type="MadeUpJob")])
-def test_time_out_of_a_job_with_a_state_has_one_reading(told: Ending, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("told", [ending(End.TIMEOUT, word="Pondering"), ending(End.TIMEOUT, is_stateless=False)])
+def test_time_out_of_a_job_with_a_state_has_one_reading(told: Ending) -> None:
     """Where the service tells a state, a time-out does not speak of silence."""
-    monkeypatch.setitem(JOB_TYPES, STATEFUL.name, STATEFUL)
     with pytest.raises(ImsJobTimeoutError) as caught:
         finish(told)
     assert "no_watermark_after" not in str(caught.value)

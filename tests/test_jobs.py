@@ -96,6 +96,7 @@ WORDS = [
     *((word, JobState.CANCELLED) for word in ["Canceled", "CANCELLED", "cancel"]),
     *((word, JobState.RUNNING) for word in ["Init", "QUEUING", "processing", "Analysing", "Analyzing", "Executing"]),
     (" Success\n", JobState.SUCCEEDED),
+    (" Processing ", JobState.RUNNING),
 ]
 
 
@@ -104,7 +105,7 @@ WORDS = [
 def test_words_of_ims_are_known_in_any_case(job_type: JobType, word: str, state: JobState) -> None:
     """The service's words for a state mean the same in any case, documented or not, and stay readable."""
     seen = snapshot(job_type, "J", {"Status": word})
-    assert (seen.state, seen.word, seen.is_known_word) == (state, word, True)
+    assert (seen.state, seen.word, seen.is_known_word) == (state, word.strip(), True)
     assert not seen.is_silent
 
 

@@ -258,7 +258,17 @@ def test_five_answers_that_nobody_can_explain_are_an_end(run: list[dict[str, Any
     assert UNEXPLAINED_LIMIT == 5
 
 
-@pytest.mark.parametrize("between", [{}, PONDERING, *PASSING], ids=["silent", "state", *map(by_class, PASSING)])
+BETWEEN: dict[str, dict[str, Any] | Exception] = {
+    "silent": {},
+    "state": PONDERING,
+    "throttled": ImsThrottledError("throttled"),
+    "service": ImsServiceError("unavailable"),
+    "network": ImsTransportError("lost", sent=True),
+    "unknown yet": ImsNotFoundError("unknown"),
+}
+
+
+@pytest.mark.parametrize("between", BETWEEN.values(), ids=BETWEEN)
 @pytest.mark.parametrize("odd", [STRANGE, ODD, FOREIGN], ids=["status code", "code", "foreign"])
 def test_four_unexplained_answers_are_no_end(
     odd: dict[str, Any] | Exception, between: dict[str, Any] | Exception
@@ -508,8 +518,17 @@ def test_refusal_has_the_name_that_the_user_knows() -> None:
 @pytest.mark.parametrize("silence", [3600, 3601, timedelta(hours=1)])
 def test_silence_that_cannot_come_in_time_is_refused(silence: Any) -> None:
     """A no_watermark_after that is not shorter than timeout could never matter."""
-    with pytest.raises(ImsConfigurationError, match=r"no_watermark_after \(360\d s\) is not shorter than timeout"):
+    with pytest.raises(ImsConfigurationError, match=r"no_watermark_after \(360\d s\) is not shorter than the wait"):
         Patience.checked(COPYRIGHT_EXTRACT, **{**GOOD, "no_watermark_after": silence})
+
+
+def test_silence_that_an_execution_timeout_cuts_off_is_refused() -> None:
+    """A no_watermark_after that an earlier execution_timeout leaves no time for could never matter."""
+    limits = {"execution_timeout": timedelta(minutes=30), "no_watermark_after": timedelta(minutes=29)}
+    with pytest.raises(ImsConfigurationError, match=r"which ends after 1740 s \(timeout, or a little before execution"):
+        Patience.checked(COPYRIGHT_EXTRACT, **{**GOOD, **limits})
+    limits["no_watermark_after"] = timedelta(minutes=28)
+    Patience.checked(COPYRIGHT_EXTRACT, **{**GOOD, **limits})
 
 
 def test_silence_of_a_family_with_states_is_refused() -> None:

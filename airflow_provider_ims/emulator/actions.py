@@ -45,6 +45,7 @@ class _States:
 _STATES: Mapping[Variant, _States] = {
     Variant.SILENT: _States(),
     Variant.STATE_FIELD: _States("Processing", "Success", "Fail"),
+    Variant.EMPTY_SUCCESS: _States("Processing", "Success", "Success"),
     Variant.CANCELLED: _States("Processing", "Canceled", "Canceled", tells_text=False),
     Variant.UNKNOWN_WORD: _States("Pondering", "Pondering", "Pondering"),
 }

@@ -36,6 +36,7 @@ class Variant(StrEnum):
 
     SILENT = "silent"
     STATE_FIELD = "state_field"
+    EMPTY_SUCCESS = "empty_success"
     STATUS_CODE = "status_code"
     CANCELLED = "cancelled"
     UNKNOWN_WORD = "unknown_word"

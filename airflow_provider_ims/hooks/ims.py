@@ -214,10 +214,11 @@ class ImsHook(BaseHook):
         try:
             async with asyncio.timeout(CANCEL_TIMEOUT):
                 seen = await self.acancel(job, job_id)
-        except (ImsError, TimeoutError) as error:
-            log.warning("Job %s could not be cancelled; it may go on, and be billed: %r", job_id, error)
+        except Exception as error:  # noqa: BLE001 - the last word on a job that costs money must be said
+            _say_that_it_may_go_on(job_id, error, log)
         else:
-            log.info("Cancelled job %s, which was %s", job_id, seen.state.value)
+            what = "Cancelled job %s" if seen.state is JobState.RUNNING else f"Job %s had ended before: {seen.state}"
+            log.info(what, job_id)
 
     def abandon(self, job_type: str | JobType, job_id: str, *, cancel: bool, log: Any) -> None:
         """Cancel a job that nobody waits for any longer, where that is wanted and possible; say what goes on.
@@ -230,10 +231,13 @@ class ImsHook(BaseHook):
         :param log: where to say it
         """
         job = find_job_type(job_type)
-        if cancel and job.cancel_action:
-            self._blocking(functools.partial(self.aabandon, cancel=cancel, log=log), job, job_id)
-        else:
+        if not (cancel and job.cancel_action):
             _say_what_goes_on(job, job_id, log)
+            return
+        try:
+            self._blocking(functools.partial(self.aabandon, cancel=cancel, log=log), job, job_id)
+        except Exception as error:  # noqa: BLE001 - as above: the connection is read before
+            _say_that_it_may_go_on(job_id, error, log)
 
     async def awatch(self, wait: Wait) -> Ending:
         """Asynchronous twin of :meth:`watch`."""
@@ -333,6 +337,8 @@ class ImsHook(BaseHook):
 
     def _new_client(self) -> ImsClient:
         settings = self.settings
+        import jmespath  # noqa: F401, PLC0415 - answers are read with it, on the loop; loading it takes 20 ms
+
         from airflow_provider_ims.client import ImsClient  # noqa: PLC0415 - loads aiohttp
 
         return ImsClient(settings)
@@ -379,6 +385,11 @@ def _say_what_goes_on(job_type: JobType, job_id: str, log: Any) -> None:
         job_id,
         why,
     )
+
+
+def _say_that_it_may_go_on(job_id: str, error: Exception, log: Any) -> None:
+    why = str(error) if isinstance(error, ImsError) else type(error).__name__
+    log.warning("Job %s could not be cancelled; it may go on, and be billed: %s", job_id, why)
 
 
 def _test_failure(error: ImsError) -> str:

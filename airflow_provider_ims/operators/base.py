@@ -36,7 +36,8 @@ class ImsJobBaseOperator(BaseOperator):
     :param wait_for_completion: whether to wait for the job's end; None means no, unless ``deferrable=True`` is given
     :param deferrable: whether to wait in the triggerer, without a worker slot; None takes ``default_deferrable`` of
         Airflow's section ``[operators]``
-    :param poll_interval: shortest pause between two polls, in seconds. Pauses grow to a tenth of the time waited.
+    :param poll_interval: pause between the first polls, in seconds. Pauses grow to a tenth of the time waited, and are
+        shortened by up to a tenth at random.
     :param max_poll_interval: longest pause between two polls, in seconds
     :param timeout: how long to wait, in seconds or as a timedelta. An earlier ``execution_timeout`` counts instead.
     :param no_watermark_after: for jobs without a state: how long silence is to last, from the submission on, to mean
@@ -96,6 +97,7 @@ class ImsJobBaseOperator(BaseOperator):
             max_poll_interval=self.max_poll_interval,
             timeout=self.timeout,
             no_watermark_after=self.no_watermark_after,
+            execution_timeout=self.execution_timeout,
         )
         params = self.job_parameters(region)
         job = hook.submit(self.job_type, params)

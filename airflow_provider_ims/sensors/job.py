@@ -42,7 +42,8 @@ class ImsJobSensor(BaseSensorOperator):
         empty. By default silence never means that, and ends in ``ImsJobTimeoutError``.
     :param deferrable: whether to wait in the triggerer, without a worker slot; None takes ``default_deferrable`` of
         Airflow's section ``[operators]``
-    :param poke_interval: shortest pause between two polls, in seconds or as a timedelta
+    :param poke_interval: pause between the first polls, in seconds or as a timedelta; shortened by up to a tenth at
+        random
     :param exponential_backoff: whether pauses grow to a tenth of the time waited, as those of the operators do; else
         they stay at ``poke_interval``
     :param max_wait: longest pause between two polls, in seconds or as a timedelta; None for no limit
@@ -130,6 +131,9 @@ class ImsJobSensor(BaseSensorOperator):
         job_type = find_job_type(self.job_type)
         check_job_id(job_type, self.job_id)
         check_region(job_type, region)
+        comes_back = self.reschedule and not self._defers
+        # Airflow counts it for each start of a sensor that comes back.
+        execution_timeout = None if comes_back else self.execution_timeout
         longest = self.poke_interval if not self.exponential_backoff else self.max_wait or self.timeout
         patience = Patience.checked(
             job_type,
@@ -137,20 +141,20 @@ class ImsJobSensor(BaseSensorOperator):
             max_poll_interval=longest,
             timeout=self.timeout,
             no_watermark_after=self.no_watermark_after,
+            execution_timeout=execution_timeout,
             interval_name="poke_interval",
+            max_name="max_wait",
         )
         if self.do_xcom_push:
             link = ImsJobLink.value(region=region, query_action=job_type.query_action, job_id=self.job_id)
             context["ti"].xcom_push(key=ImsJobLink.key, value=link)
-        comes_back = self.reschedule and not self._defers
         first, polls = _earlier_starts(context) if comes_back else (None, 0)
         return patience.wait_for(
             job_type,
             self.job_id,
             since=first.timestamp() if first else time.time(),
             started=context["ti"].start_date,
-            # Airflow counts it for each start of a sensor that comes back.
-            execution_timeout=None if comes_back else self.execution_timeout,
+            execution_timeout=execution_timeout,
             polls=polls,
             log=self.log,
         )

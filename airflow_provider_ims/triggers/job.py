@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_ims.endings import End, Ending
+from airflow_provider_ims.exceptions import ImsConfigurationError, to_primitives
 from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.jobs import find_job_type
 from airflow_provider_ims.polling import MAX_POLL_INTERVAL, POLL_INTERVAL, Wait
@@ -41,7 +43,7 @@ class ImsJobTrigger(BaseTrigger):
     :param deadline: when to give up
     :param ims_conn_id: id of the Airflow connection
     :param region: region of the job; None takes the connection's
-    :param poll_interval: shortest pause between two polls, in seconds
+    :param poll_interval: pause between the first polls, in seconds
     :param max_poll_interval: longest pause, in seconds
     :param silence_until: from when on silence means "nothing found"; None for never
     :param polls: polls before the deferral
@@ -94,9 +96,15 @@ class ImsJobTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and fire the one event."""
+        try:
+            job_type = find_job_type(self.job_type)
+        except ImsConfigurationError as error:  # a worker of a newer version knows a family that we do not
+            refused = Ending(self.job_type, self.job_id, End.REFUSED, error=to_primitives(error))
+            yield TriggerEvent(refused.as_event())
+            return
         hook = ImsHook(ims_conn_id=self.ims_conn_id, region=self.region)
         wait = Wait(
-            job_type=find_job_type(self.job_type),
+            job_type=job_type,
             job_id=self.job_id,
             since=self.since,
             deadline=self.deadline,

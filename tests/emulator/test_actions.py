@@ -294,6 +294,8 @@ def test_a_job_reads_the_media_as_it_was(call: Any) -> None:
         ("state_field", "mark", {"Status": "Processing"}, {"Message": "mark", "Status": "Success"}),
         ("state_field", None, {"Status": "Processing"}, {"Status": "Fail"}),
         ("cancelled", "mark", {"Status": "Processing"}, {"Status": "Canceled"}),
+        ("empty_success", "mark", {"Status": "Processing"}, {"Message": "mark", "Status": "Success"}),
+        ("empty_success", None, {"Status": "Processing"}, {"Status": "Success"}),
         ("unknown_word", "mark", {"Status": "Pondering"}, {"Message": "mark", "Status": "Pondering"}),
         ("unknown_word", None, {"Status": "Pondering"}, {"Status": "Pondering"}),
     ],

@@ -425,7 +425,29 @@ def test_abandoned_job_is_cancelled(
     ims_emulator.fault(CANCEL, "answer", body="{}")
     abandon(ImsHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
     assert [action for action, _ in asked(ims_emulator)] == [CANCELLABLE.query_action, CANCEL]
-    assert "Cancelled job J, which was running" in caplog.text
+    assert "Cancelled job J" in caplog.text
+
+
+@both_abandons
+def test_abandoned_job_that_has_ended_is_left_alone(
+    abandon: Callable[..., Any], ims_emulator: EmulatorProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A job that had ended is not cancelled, and not called so."""
+    caplog.set_level(logging.INFO)
+    ims_emulator.fault(CANCELLABLE.query_action, "answer", body='{"Status": "Success"}')
+    abandon(ImsHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
+    assert [action for action, _ in asked(ims_emulator)] == [CANCELLABLE.query_action]
+    assert "Job J had ended before: succeeded" in caplog.text
+
+
+@both_abandons
+def test_abandoning_without_a_connection_is_logged(
+    abandon: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The end of a task raises nothing, whatever stands in the way of the cancellation."""
+    monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
+    abandon(ImsHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
+    assert "Job J could not be cancelled; it may go on, and be billed: There is no usable connection" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -501,7 +523,7 @@ def test_abandoning_takes_no_longer_than_it_may(
     abandon(ImsHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
     # The connection's own time-out would be ten seconds.
     assert 0.3 <= time.monotonic() - begun < 5
-    assert "Job J could not be cancelled; it may go on, and be billed: TimeoutError()" in caplog.text
+    assert "Job J could not be cancelled; it may go on, and be billed: TimeoutError" in caplog.text
     assert [name for name, _ in asked(ims_emulator)][-1] == action
 
 

@@ -67,9 +67,7 @@ SCENARIOS = {
     ),
     "unmarked_and_silence_is_an_answer": Scenario(UNMARKED, wait={"no_watermark_after": SHORT}, watermark=""),
     "state_success": Scenario({**MARKED, "variant": "state_field"}, watermark=TEXT, polls=1),
-    "state_success_without_text": Scenario(
-        MARKED, (fault("answer", **answer(200, Data={"status": "SUCCESS"})),), watermark="", polls=1
-    ),
+    "state_success_without_text": Scenario({**UNMARKED, "variant": "empty_success"}, watermark="", polls=1),
     "state_failed": Scenario(
         {**UNMARKED, "variant": "state_field"}, exception="ImsJobFailedError", polls=1, says=("state 'Fail'",)
     ),

@@ -199,8 +199,7 @@ def test_nightly_suspects_reports_the_copies(airflow: AirflowSandbox, ims_emulat
     """Marks are looked up; a job that fails fails alone, a video without a mark is no copy."""
     put_suspects(ims_emulator)
     ims_emulator.put_media(SUSPECT.format(2), variant="state_field", processing_time=0)
-    ended = json.dumps({"Data": {"Status": "Success"}, "RequestId": "R"})
-    ims_emulator.fault("QueryCopyrightExtractJob", "answer", nth=3, body=ended)
+    ims_emulator.put_media(SUSPECT.format(3), variant="empty_success", processing_time=0)
     run = airflow.run_dag(airflow.dags / "example_ims_nightly_suspects.py")
     assert [run.tasks[f"check.extract[{number}]"] for number in range(3)] == ["success", "failed", "success"]
     assert [finding["watermark"] for finding in run.xcom("check.match")] == ["(c) Example Studio, licence 1001", ""]
@@ -229,10 +228,8 @@ def test_rights_check_goes_on_by_the_text(
     watermark: str | None, follows: str, airflow: AirflowSandbox, ims_emulator: EmulatorProcess
 ) -> None:
     """The sensor hands the text to the branch."""
-    ims_emulator.put_media(SUSPECT.format(1), watermark=watermark, processing_time=0)
-    if watermark is None:  # two hours of silence are too long for a test: here the service says that it has ended
-        body = json.dumps({"Data": {"Status": "Success"}, "RequestId": "R"})
-        ims_emulator.fault("QueryCopyrightExtractJob", "answer", body=body)
+    # Two hours of silence are too long for a test: here the service says that it has ended.
+    ims_emulator.put_media(SUSPECT.format(1), watermark=watermark, processing_time=0, variant="empty_success")
     run = airflow.run_dag(airflow.dags / "example_ims_rights_check.py")
     assert run.state == "success", run.output
     branches = ("takedown_notice", "ask_the_owner", "look_at_it")

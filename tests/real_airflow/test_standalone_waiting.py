@@ -28,7 +28,7 @@ AIRFLOW = Version(version("apache-airflow")).release
 
 pytestmark = [
     pytest.mark.skipif(AIRFLOW < (3,), reason="StandaloneAirflow uses the REST API and the login of Airflow 3"),
-    pytest.mark.timeout(300),  # the first test waits for Airflow's start too
+    pytest.mark.timeout(600),  # the first test waits for Airflow's start too
 ]
 triggers_have_on_kill = pytest.mark.skipif(
     AIRFLOW < (3, 3), reason="before Airflow 3.3 nothing tells a trigger that its task was cleared or marked"

@@ -16,6 +16,8 @@ from airflow_provider_ims.emulator.process import EmulatorProcess
 from dev.sandbox import ROOT, AirflowSandbox, DagRunReport
 from tests.real_airflow.scenarios import SCENARIOS, WAYS, Scenario, scenarios_of
 
+pytestmark = pytest.mark.timeout(600)  # the first test waits for all runs
+
 DAG_FILE = Path(__file__).parent / "dags" / "waiting.py"
 
 
@@ -51,7 +53,7 @@ CASES = [(way, name) for way in WAYS for name in scenarios_of(way)]
 @pytest.fixture(scope="module")
 def outcomes(migrated: AirflowSandbox) -> dict[str, dict[str, Outcome]]:
     """Run all ways, some of them at the same time: most of the time is spent waiting."""
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(2) as pool:
         return dict(zip(WAYS, pool.map(lambda way: outcomes_of(way, migrated), WAYS), strict=True))
 
 

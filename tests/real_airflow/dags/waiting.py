@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_ims import polling
+from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
 from airflow_provider_ims.sensors.job import ImsJobSensor
-from tests.real_airflow.scenarios import GRACE, INTERVAL, LONG, QUERY, Scenario, scenarios_of
+from tests.real_airflow.scenarios import GRACE, INTERVAL, LONG, QUERY, SCENARIOS, Scenario, scenarios_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -35,12 +37,15 @@ def control(method: str, path: str, payload: object = None) -> Any:
     request = urllib.request.Request(
         f"{EMULATOR}/_emulator/{path}", method=method, data=None if payload is None else json.dumps(payload).encode()
     )
+    deadline = time.monotonic() + LONG
     while True:
         try:
             with urllib.request.urlopen(request, timeout=10) as response:
                 return json.loads(response.read() or b"null")
         except urllib.error.URLError:  # an outage is part of a scenario
-            continue
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(INTERVAL)
 
 
 def record(context: Context) -> None:
@@ -63,49 +68,73 @@ def media_of(name: str) -> str:
     return f"oss://rights-evidence/{name}.mp4"
 
 
-def arrange(name: str, scenario: Scenario) -> Any:
-    """Return the task that sets the scene; for a sensor it submits the job too, and returns the JobId."""
+JOBS: dict[str, str] = {}
+"""The jobs of the scenarios that have begun: `dag.test()` runs all starts of a task in one process."""
 
-    @task(task_id=f"arrange_{name}", trigger_rule="all_done")
-    def set_scene() -> str | None:
-        from airflow_provider_ims.hooks.ims import ImsHook
 
+def arrange(name: str) -> str:
+    """Set the scene when its task starts first; for a sensor submit the job too. Return the JobId, empty for none."""
+    if name not in JOBS:
+        scenario = SCENARIOS[name]
         control("POST", "reset", {})
         control("PUT", "media", {"media": media_of(name), **scenario.media})
-        job_id = ImsHook().submit_copyright_extract_job(media_of(name)) if WAY.startswith("sensor") else None
+        JOBS[name] = ImsHook().submit_copyright_extract_job(media_of(name)) if WAY.startswith("sensor") else ""
         for fault in scenario.faults:
             control("POST", "faults", fault)
-        return job_id
-
-    return set_scene()
+    return JOBS[name]
 
 
-def spoilt(event: Any, how: str) -> Any:
+def spoilt(event: Any, how: str | None) -> Any:
     """Return what is left of an event."""
-    return None if how == "missing" else {**event, "end": "running"}
+    match how:
+        case "missing":
+            return None
+        case "malformed":
+            return {**event, "end": "running"}
+        case _:
+            return event
 
 
-def wait(name: str, scenario: Scenario, job_id: Any) -> Any:
+class Operator(ImsSubmitCopyrightExtractJobOperator):
+    """The operator, in its scene."""
+
+    def execute(self, context: Context) -> Any:
+        """Set the scene, and run."""
+        arrange(self.task_id)
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: object = None) -> Any:
+        """Go on with what is left of the event."""
+        return super().execute_complete(context, spoilt(event, SCENARIOS[self.task_id].breaks_event))
+
+
+class Sensor(ImsJobSensor):
+    """The sensor, in its scene."""
+
+    def execute(self, context: Context) -> Any:
+        """Set the scene, and run."""
+        self.job_id = arrange(self.task_id)
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: object = None) -> Any:
+        """Go on with what is left of the event."""
+        self.job_id = arrange(self.task_id)
+        return super().execute_complete(context, spoilt(event, SCENARIOS[self.task_id].breaks_event))
+
+
+def wait(name: str, scenario: Scenario) -> Any:
     """Return the task that waits."""
     arguments: dict[str, Any] = {
         "task_id": name,
+        "trigger_rule": "all_done",
         "on_failure_callback": record,
         "on_success_callback": record,
         "timeout": LONG,
         **scenario.wait,
     }
-    kind: Any = ImsJobSensor if WAY.startswith("sensor") else ImsSubmitCopyrightExtractJobOperator
-    if scenario.breaks_event:
-        how = scenario.breaks_event
-
-        class SpoiltEvent(kind):  # type: ignore[misc]
-            def execute_complete(self, context: Context, event: object = None) -> Any:
-                return super().execute_complete(context, spoilt(event, how))
-
-        kind = SpoiltEvent
     match WAY:
         case "operator_sync" | "operator_deferrable":
-            return kind(
+            return Operator(
                 input_media=media_of(name),
                 wait_for_completion=True,
                 deferrable=WAY == "operator_deferrable",
@@ -114,8 +143,8 @@ def wait(name: str, scenario: Scenario, job_id: Any) -> Any:
                 **arguments,
             )
         case "sensor_poke" | "sensor_reschedule" | "sensor_deferrable":
-            return kind(
-                job_id=job_id,
+            return Sensor(
+                job_id="submitted when the task starts",
                 mode="reschedule" if WAY == "sensor_reschedule" else "poke",
                 deferrable=WAY == "sensor_deferrable",
                 poke_interval=INTERVAL,
@@ -128,8 +157,7 @@ def wait(name: str, scenario: Scenario, job_id: Any) -> Any:
 with DAG("waiting", schedule=None) as dag:
     before: Any = None
     for _name, _scenario in scenarios_of(WAY).items():
-        scene = arrange(_name, _scenario)
+        task = wait(_name, _scenario)
         if before is not None:
-            before >> scene
-        before = wait(_name, _scenario, scene)
-        scene >> before
+            before >> task
+        before = task
