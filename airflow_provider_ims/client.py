@@ -77,7 +77,9 @@ _ADVICE: dict[type[ImsApiError], str] = {
 }
 _OTHER_ADVICE = "Try again later; if it stays, look at the service's status page and open a ticket with the RequestId."
 
-_SIGNATURE_TEXT = re.compile(r"(?i)(signature=|authorization:|x-acs-security-token:)\s*[^\s,&]+")
+_SIGNATURE_TEXT = re.compile(
+    r"(?i)(signature=|authorization:|x-acs-security-token:|security-?token=|accesskeyid=)\s*[^\s,&]+"
+)
 _MAX_SERVICE_TEXT = 400
 
 

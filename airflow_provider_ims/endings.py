@@ -14,7 +14,11 @@ from airflow_provider_ims.exceptions import (
     ImsJobTimeoutError,
     ImsTriggerEventError,
     from_primitives,
+    without_retry,
 )
+
+TRIGGER_FAILED = "__fail__"
+"""The method at which Airflow resumes a task whose trigger raised, or did not fire in time."""
 
 
 class End(StrEnum):
@@ -100,17 +104,21 @@ class Ending:
             raise TypeError("its job_id or job_type is no text")
         if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
             raise TypeError("its elapsed or polls is no number")
+        if ending.is_stateless and not isinstance(ending.result, str | None):
+            raise TypeError("its result is no text")
         if ending.end is End.REFUSED:
             from_primitives(ending.error or {})
         return ending
 
 
-def finish(ending: Ending) -> Any:
+def finish(ending: Ending, *, retry_submits: bool = False) -> Any:
     """Return the result of a wait, or raise what it ended in.
 
     A text that was not found is empty, not None: Airflow 3 refuses to hand an XCom that is None to another task
     (``XComNotFound``), and leaves it out where it is a return value, so that results of mapped tasks would shift.
 
+    :param retry_submits: whether a retry of the task would submit a new job: then Airflow shall retry only what ended
+        in a job that failed or was cancelled
     :raises ImsJobFailedError: if the service says that the job failed
     :raises ImsJobCancelledError: if it says that the job was cancelled
     :raises ImsJobTimeoutError: if the job was not seen to end in time
@@ -139,7 +147,7 @@ def finish(ending: Ending) -> Any:
             error.problem = f"Waiting for {ending.job_type} {ending.job_id} ended, {_facts(ending)} {error.problem}"
             error.advice = f"{error.advice} {_GOES_ON}".strip()
             error.args = (f"{error.problem} {error.advice}",)
-            raise error
+            raise without_retry(error) if retry_submits else error
 
 
 _GOES_ON = "The job itself goes on, and is billed; once this is mended, wait for it with an ImsJobSensor on its JobId."

@@ -28,7 +28,10 @@ class ImsError(AirflowException):
 
 
 class ImsConfigurationError(ImsError, AirflowFailException):
-    """The connection or an argument is wrong. Raised before any call: nothing was sent, nothing is billed."""
+    """The connection or an argument is wrong.
+
+    Raised before any call, so that nothing is billed; or because the connection went wrong while a job was waited for.
+    """
 
 
 class ImsTransportError(ImsError):
@@ -180,6 +183,18 @@ _CLASSES: dict[str, type[ImsError]] = {
         ImsNotFoundError,
     )
 }
+
+
+def without_retry(error: ImsError) -> ImsError:
+    """Return an error of a call as one of the same class that Airflow does not retry."""
+    kind = type(error)
+    if issubclass(kind, AirflowFailException):
+        return error
+    final = type(kind.__name__, (kind, AirflowFailException), {"__doc__": kind.__doc__, "__module__": kind.__module__})
+    details = to_primitives(error)
+    del details["class"]
+    again: ImsError = final(**details)
+    return again
 
 
 def to_primitives(error: ImsError) -> dict[str, Any]:

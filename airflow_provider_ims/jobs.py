@@ -128,6 +128,7 @@ class JobSnapshot:
         service may append
     :param word: the service's own word for the state, None where it gave none
     :param is_known_word: whether it is known what the word means
+    :param is_understood: whether the answer has a form that is known, apart from word and code
     :param code: a code that is not one of success, None where the answer has none
     :param message: the text that goes with the code
     :param request_id: the service's id of the request
@@ -140,6 +141,7 @@ class JobSnapshot:
     result: Any
     word: str | None
     is_known_word: bool
+    is_understood: bool
     code: str | None
     message: str | None
     request_id: str | None
@@ -147,9 +149,16 @@ class JobSnapshot:
     raw: dict[str, Any] = field(repr=False)
 
     @property
+    def is_unexplained(self) -> bool:
+        """Whether the answer says something that is neither documented nor a state."""
+        return (
+            self.state is JobState.RUNNING and self.word is None and (self.code is not None or not self.is_understood)
+        )
+
+    @property
     def is_silent(self) -> bool:
         """Whether the answer says nothing of the job at all: neither result, nor state, nor trouble."""
-        return self.state is JobState.RUNNING and self.word is None and self.code is None
+        return self.state is JobState.RUNNING and self.word is None and not self.is_unexplained
 
 
 def find_job_type(job_type: str | JobType) -> JobType:
@@ -201,7 +210,8 @@ def snapshot(
 
     The service keeps no state for extraction jobs: an answer without text means "running", "nothing found" or
     "failed", and the three cannot be told apart. So the text is the sign of success, a state that the service should
-    send all the same is obeyed, and everything else counts as running.
+    send all the same is obeyed, and everything else counts as running. Text beside a state of failure, or beside a
+    code other than that of success, may be an error's: it is no result.
 
     :param job_type: the job's family
     :param job_id: the job's id
@@ -213,7 +223,7 @@ def snapshot(
     code = _search(job_type.code_path, response)
     troubled = code is not None and str(code).lower() not in _HARMLESS_CODES
     message = _search(job_type.message_path, response) if troubled else None
-    state = _state(job_type, word, result)
+    state = _state(job_type, word, None if troubled else result)
     # Cleaned before it becomes JSON, which would escape part of what is looked for.
     cleaned = _each_text(response, harmless)
     return JobSnapshot(
@@ -222,6 +232,7 @@ def snapshot(
         result=result,
         word=None if word is None else harmless(word),
         is_known_word=state is not JobState.RUNNING or word is None or word.lower() in job_type.running_words,
+        is_understood=_is_understood(job_type, response),
         code=harmless(str(code)) if troubled else None,
         message=None if message is None else harmless(str(message)),
         request_id=request_id(cleaned),
@@ -239,32 +250,49 @@ def request_id(response: Mapping[str, Any]) -> str | None:
 def _result(job_type: JobType, response: dict[str, Any]) -> Any:
     result = _search(job_type.result_path, response)
     if isinstance(result, str):
-        return result.removesuffix("\n") if result.strip() else None
+        return result.removesuffix("\n").removesuffix("\r") if result.strip() else None
     return None if job_type.is_stateless else result
 
 
 def _word(job_type: JobType, response: dict[str, Any]) -> str | None:
     if job_type.state_path is not None:
-        word = _search(job_type.state_path, response)
-        return word.strip() if isinstance(word, str) and word.strip() else None
-    for place in (response.get("Data"), response):
+        return _as_word(_search(job_type.state_path, response))
+    # A top-level state is the job's only in an answer of the service: a gateway has states of its own.
+    for place in (response.get("Data"), response if request_id(response) else None):
         if isinstance(place, Mapping):
             for name, value in place.items():
-                if str(name).lower() in _UNDOCUMENTED_STATE and isinstance(value, str) and value.strip():
-                    return value.strip()
+                if str(name).lower() in _UNDOCUMENTED_STATE and (word := _as_word(value)):
+                    return word
     return None
 
 
+def _as_word(value: object) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return str(value).strip() or None
+
+
+def _is_understood(job_type: JobType, response: dict[str, Any]) -> bool:
+    """Whether result, and what holds it, have the form that is documented; absent and null count as silence."""
+    if not job_type.is_stateless:
+        return True
+    holder = _search(job_type.result_path.rpartition(".")[0] or "@", response)
+    result = _search(job_type.result_path, response)
+    return (
+        isinstance(holder, Mapping | None)
+        and isinstance(result, str | None)
+        and str(response.get("Success", "")).lower() != "false"
+    )
+
+
 def _state(job_type: JobType, word: str | None, result: Any) -> JobState:
-    if job_type.is_stateless and result is not None:
-        return JobState.SUCCEEDED
     word = (word or "").lower()
-    if word in job_type.success_words:
-        return JobState.SUCCEEDED
     if word in job_type.failure_words:
         return JobState.FAILED
     if word in job_type.cancel_words:
         return JobState.CANCELLED
+    if word in job_type.success_words or (job_type.is_stateless and result is not None):
+        return JobState.SUCCEEDED
     return JobState.RUNNING
 
 

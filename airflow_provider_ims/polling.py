@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ims.endings import End, Ending
 from airflow_provider_ims.exceptions import (
-    ImsApiError,
     ImsConfigurationError,
+    ImsCredentialsError,
     ImsError,
     ImsNotFoundError,
+    ImsRequestError,
     ImsServiceError,
     ImsThrottledError,
     ImsTransportError,
@@ -46,6 +47,8 @@ _GROWTH = 10
 _JITTER = 0.1
 # Seconds after the submission in which the service may not know the job yet.
 NOT_FOUND_GRACE = 120.0
+# No job is waited for longer, and no clock overflows.
+_LONGEST = timedelta(days=366)
 # So many answers in a row that nobody can explain fail a wait.
 UNEXPLAINED_LIMIT = 5
 # An execution_timeout is Airflow's, which ends a task without a word on the job; Airflow 2 does so to one that resumes
@@ -56,6 +59,7 @@ _MIN_EXECUTION_MARGIN = 30.0
 _MAX_EXECUTION_MARGIN = 60.0
 
 _TRANSIENT = (ImsThrottledError, ImsServiceError, ImsTransportError)
+_FINAL = (ImsCredentialsError, ImsRequestError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,7 @@ class Wait:
     :param max_poll_interval: longest pause, in seconds
     :param silence_until: from when on silence means "nothing found"; None for never
     :param polls: polls so far
+    :param unexplained: answers in a row so far that nobody can explain
     :param log: where its life is told
     """
 
@@ -173,8 +178,8 @@ class Wait:
     max_poll_interval: float = MAX_POLL_INTERVAL
     silence_until: float | None = None
     polls: int = 0
+    unexplained: int = 0
     log: Any = field(default=log, repr=False)
-    unexplained: int = field(default=0, init=False)
     _failed_in_a_row: int = field(default=0, init=False)
     _last: JobSnapshot | None = field(default=None, init=False)
     _warned_of: set[str] = field(default_factory=set, init=False)
@@ -204,7 +209,7 @@ class Wait:
             case JobState.CANCELLED:
                 return self._end(End.CANCELLED, now)
         self._warn_of(snapshot)
-        if snapshot.word is None and snapshot.code is not None:
+        if snapshot.is_unexplained:
             self.unexplained += 1
             if self.unexplained >= UNEXPLAINED_LIMIT:
                 return self._end(End.FAILED, now)
@@ -218,13 +223,11 @@ class Wait:
         """Take in a poll that failed, and return the end if it is one."""
         self.polls += 1
         self._failed_in_a_row += 1
-        if isinstance(error, _TRANSIENT):
+        if isinstance(error, _TRANSIENT) or (
+            isinstance(error, ImsNotFoundError) and now < self.since + NOT_FOUND_GRACE
+        ):
             self.unexplained = 0
-        elif isinstance(error, ImsNotFoundError):
-            self.unexplained = 0
-            if now >= self.since + NOT_FOUND_GRACE:
-                return self._end(End.REFUSED, now, error)
-        elif isinstance(error, ImsError) and not _is_unexplained(error):
+        elif isinstance(error, _FINAL):
             return self._end(End.REFUSED, now, error)
         else:
             self.unexplained += 1
@@ -266,8 +269,10 @@ class Wait:
     def _warn_of(self, snapshot: JobSnapshot) -> None:
         if not snapshot.is_known_word:
             what = f"the state {snapshot.word!r}, which is not known; it counts as running"
-        elif snapshot.word is None and snapshot.code is not None:
+        elif snapshot.is_unexplained and snapshot.code is not None:
             what = f"{self.job_type.code_path} {snapshot.code}, which is not documented"
+        elif snapshot.is_unexplained:
+            what = "an answer of a form that is not documented"
         else:
             return
         if what not in self._warned_of:
@@ -283,33 +288,32 @@ async def poll(query: Callable[[], Awaitable[JobSnapshot]], wait: Wait) -> Endin
         return wait.failed(error, time.time())
     except Exception as error:
         # Not of the service: a database or secrets backend that cannot tell the connection, or a fault of ours.
-        wait.log.exception("Poll of job %s failed before the service was asked", wait.job_id)
+        wait.log.exception("Poll of job %s failed for a reason that is not the service's", wait.job_id)
         return wait.failed(error, time.time())
     return wait.answered(snapshot, time.time())
 
 
-async def glance(query: Callable[[], Awaitable[JobSnapshot]], wait: Wait) -> Ending | None:
-    """Ask once, and again as long as nobody can explain the answers: a run of such answers is an end."""
+async def settle(query: Callable[[], Awaitable[JobSnapshot]], wait: Wait) -> Ending | None:
+    """Ask once, and again soon as long as nobody can explain the answers: a run of such answers is an end.
+
+    For who keeps no count from one poll to the next. It takes a minute at most.
+    """
     while True:
         ending = await poll(query, wait)
         if ending is not None or not wait.unexplained:
             return ending
-        await asyncio.sleep(wait.pause(time.time()))
+        await asyncio.sleep(min(wait.pause(time.time()), POLL_INTERVAL))
 
 
 async def watch(query: Callable[[], Awaitable[JobSnapshot]], wait: Wait) -> Ending:
-    """Ask until the wait ends. The first poll is at once, or after a pause if there were polls before."""
-    ending = None
-    while ending is None:
-        if wait.polls:
-            await asyncio.sleep(wait.pause(time.time()))
+    """Ask until the wait ends. The first poll is at once, or after a short pause if there were polls before."""
+    pause = min(wait.pause(time.time()), wait.poll_interval) if wait.polls else 0.0
+    while True:
+        await asyncio.sleep(pause)
         ending = await poll(query, wait)
-    return ending
-
-
-def _is_unexplained(error: ImsError) -> bool:
-    """Whether the service refused with a code that nobody documents."""
-    return type(error) is ImsApiError
+        if ending is not None:
+            return ending
+        pause = wait.pause(time.time())
 
 
 def _as_ims_error(error: Exception) -> ImsError:
@@ -326,6 +330,8 @@ def _usable(execution_timeout: timedelta) -> float:
 def _seconds(value: object, name: str) -> float:
     if isinstance(value, timedelta):
         value = value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-        raise ImsConfigurationError(f"{name} is {value!r}. Give a number of seconds above 0, or a timedelta.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST.total_seconds():
+        raise ImsConfigurationError(
+            f"{name} is {value!r:.40}. Give a number of seconds above 0, or a timedelta, of a year at most."
+        )
     return float(value)

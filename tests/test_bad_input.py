@@ -240,7 +240,6 @@ def test_good_waiting_arguments_pass(ims_emulator: EmulatorProcess, connect: Cal
         poll_interval=timedelta(seconds=1),
         max_poll_interval=2.5,
         timeout=timedelta(hours=1),
-        no_watermark_after=1800,
         do_xcom_push=False,
     )
     # Of its task instance a task that pushes nothing wants to know when it started.

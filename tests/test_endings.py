@@ -54,7 +54,7 @@ def ending(end: End, **changes: Any) -> Ending:
     "told",
     [
         ending(End.SUCCEEDED, result="夜 (c)"),
-        ending(End.SUCCEEDED, result={"Files": ["a", 1, None]}),
+        ending(End.SUCCEEDED, result={"Files": ["a", 1, None]}, is_stateless=False),
         ending(End.NOTHING_FOUND),
         ending(End.FAILED, word="Fail", code="403", message="no"),
         ending(End.CANCELLED, word="Canceled"),

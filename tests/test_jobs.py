@@ -104,7 +104,7 @@ WORDS = [
 @pytest.mark.parametrize("job_type", [COPYRIGHT_EXTRACT, IPRODUCTION], ids=["undocumented", "documented"])
 def test_words_of_ims_are_known_in_any_case(job_type: JobType, word: str, state: JobState) -> None:
     """The service's words for a state mean the same in any case, documented or not, and stay readable."""
-    seen = snapshot(job_type, "J", {"Status": word})
+    seen = snapshot(job_type, "J", {"RequestId": "R", "Status": word})
     assert (seen.state, seen.word, seen.is_known_word) == (state, word.strip(), True)
     assert not seen.is_silent
 
@@ -113,11 +113,13 @@ def test_words_of_ims_are_known_in_any_case(job_type: JobType, word: str, state:
 @pytest.mark.parametrize("job_type", [COPYRIGHT_EXTRACT, IPRODUCTION], ids=["undocumented", "documented"])
 def test_unknown_word_counts_as_running(job_type: JobType, word: str) -> None:
     """A word that nobody knows is no end, and can be told from one that means running."""
-    seen = snapshot(job_type, "J", {"Status": word})
+    seen = snapshot(job_type, "J", {"RequestId": "R", "Status": word})
     assert (seen.state, seen.word, seen.is_known_word) == (JobState.RUNNING, word, False)
 
 
-@pytest.mark.parametrize("body", [{}, {"Status": None}, {"Status": ""}, {"Status": " "}, {"Status": 2}, {"Status": {}}])
+@pytest.mark.parametrize(
+    "body", [{}, {"Status": None}, {"Status": ""}, {"Status": " "}, {"Status": True}, {"Status": {}}]
+)
 @pytest.mark.parametrize("job_type", [COPYRIGHT_EXTRACT, IPRODUCTION], ids=["undocumented", "documented"])
 def test_answer_without_a_word_is_silent(job_type: JobType, body: dict[str, Any]) -> None:
     """What is no text is no state."""
@@ -137,7 +139,7 @@ PLACES = [
 @pytest.mark.parametrize("place", PLACES)
 def test_undocumented_state_is_obeyed(place: Callable[[dict[str, Any]], dict[str, Any]], name: str) -> None:
     """A state that the service should send all the same is found at each place, in any spelling of its key."""
-    seen = snapshot(COPYRIGHT_EXTRACT, "J", {"Message": "ok", "StatusCode": 200, **place({name: "Fail"})})
+    seen = snapshot(COPYRIGHT_EXTRACT, "J", {"Message": "ok", "RequestId": "R", **place({name: "Fail"})})
     assert (seen.state, seen.word, seen.result) == (JobState.FAILED, "Fail", None)
 
 
@@ -147,11 +149,37 @@ def test_state_of_the_job_goes_before_that_of_the_answer() -> None:
     assert snapshot(COPYRIGHT_EXTRACT, "J", body).word == "Processing"
 
 
-@pytest.mark.parametrize("word", ["Fail", "Processing", "Canceled", "Pondering"])
-def test_text_wins_over_a_state(word: str) -> None:
-    """A job with a watermark has succeeded, whatever state the service should send."""
+@pytest.mark.parametrize("word", ["Success", "Processing", "Pondering"])
+def test_text_wins_over_a_state_that_is_no_failure(word: str) -> None:
+    """A job with a watermark has succeeded, even where the state that the service should send lags behind."""
     seen = snapshot(COPYRIGHT_EXTRACT, "J", {"Data": {"Message": "(c) Studio", "Status": word}})
     assert (seen.state, seen.result, seen.word) == (JobState.SUCCEEDED, "(c) Studio", word)
+
+
+@pytest.mark.parametrize(("word", "state"), [("Fail", JobState.FAILED), ("Canceled", JobState.CANCELLED)])
+def test_text_of_a_failure_is_no_watermark(word: str, state: JobState) -> None:
+    """Text beside a state of failure is an error's text: nobody is to take a film down for it."""
+    assert snapshot(COPYRIGHT_EXTRACT, "J", {"Data": {"Message": "file not found", "Status": word}}).state is state
+
+
+def test_text_beside_a_strange_code_is_no_watermark_yet() -> None:
+    """A StatusCode other than 200 makes a text doubtful, so that the wait goes on."""
+    seen = snapshot(COPYRIGHT_EXTRACT, "J", {"StatusCode": 500, "Data": {"Message": "InternalError"}})
+    assert (seen.state, seen.is_unexplained, seen.is_silent) == (JobState.RUNNING, True, False)
+
+
+@pytest.mark.parametrize(
+    "body", [{"Data": "x"}, {"Data": {"Message": ["x"]}}, {"Data": {"Message": 1}}, {"Success": False}]
+)
+def test_answer_of_another_form_is_not_silence(body: dict[str, Any]) -> None:
+    """What cannot be read is neither a watermark nor the lack of one."""
+    seen = snapshot(COPYRIGHT_EXTRACT, "J", {"RequestId": "R", **body})
+    assert (seen.state, seen.is_unexplained, seen.is_silent) == (JobState.RUNNING, True, False)
+
+
+def test_state_of_a_gateway_is_not_the_jobs() -> None:
+    """A top-level state counts in an answer of the service, which has a RequestId, only."""
+    assert snapshot(COPYRIGHT_EXTRACT, "J", {"status": "error"}).state is JobState.RUNNING
 
 
 def test_success_without_text_has_no_result() -> None:

@@ -30,8 +30,8 @@ from airflow_provider_ims.polling import (
     UNEXPLAINED_LIMIT,
     Patience,
     Wait,
-    glance,
     poll,
+    settle,
     watch,
 )
 
@@ -180,7 +180,7 @@ PASSING = [
     ImsTransportError("refused", sent=False),
     ImsTransportError("lost", sent=True),
 ]
-FINAL = [ImsCredentialsError("key"), ImsRequestError("parameter"), ImsConfigurationError("connection")]
+FINAL = [ImsCredentialsError("key"), ImsRequestError("parameter")]
 
 
 def by_class(error: Exception) -> str:
@@ -218,9 +218,10 @@ def test_unknown_job_has_a_grace() -> None:
     wait = waiting()
     for _ in range(20):
         assert wait.failed(error, SINCE + NOT_FOUND_GRACE - 0.1) is None
-    ending = wait.failed(error, SINCE + NOT_FOUND_GRACE)
-    assert ending is not None
-    assert ending.end is End.REFUSED
+    ended = [wait.failed(error, SINCE + NOT_FOUND_GRACE) for _ in range(5)]
+    assert ended[:4] == [None] * 4
+    assert ended[4] is not None
+    assert ended[4].end is End.REFUSED
     assert NOT_FOUND_GRACE == 120
 
 
@@ -238,10 +239,16 @@ def take(wait: Wait, what: dict[str, Any] | Exception, now: float = SINCE + 1) -
 
 ODD = ImsApiError("odd", code="Strange.Thing")
 FOREIGN = RuntimeError("no database")
+GONE = ImsConfigurationError("There is no usable connection")  # so says Airflow too when its secrets backend is down
 UNEXPLAINED: dict[str, tuple[list[dict[str, Any] | Exception], End]] = {
     "status code": ([STRANGE] * 5, End.FAILED),
     "code of no known class": ([ODD] * 5, End.REFUSED),
     "foreign exception": ([FOREIGN] * 5, End.REFUSED),
+    "connection gone": ([GONE] * 5, End.REFUSED),
+    "text beside a code": ([{**TEXT, "StatusCode": 500}] * 5, End.FAILED),
+    "another form": ([{"Data": {"Message": ["(c)"]}}] * 5, End.FAILED),
+    "data that is text": ([{"Data": "(c)"}] * 5, End.FAILED),
+    "no success": ([{"Success": False}] * 5, End.FAILED),
     "mixed, answer last": ([ODD, FOREIGN, STRANGE, ODD, STRANGE], End.FAILED),
     "mixed, refusal last": ([STRANGE, STRANGE, FOREIGN, STRANGE, ODD], End.REFUSED),
 }
@@ -311,8 +318,8 @@ def test_text_of_a_foreign_exception_is_not_handed_on() -> None:
         (TEXT, End.SUCCEEDED),
         ({"Data": {"Status": "FAIL"}}, End.FAILED),
         ({"Data": {"Status": "Canceled"}}, End.CANCELLED),
-        # The text is the sign of success, whatever else is said.
-        ({**TEXT, "StatusCode": 500}, End.SUCCEEDED),
+        # Text beside a failure is the failure's.
+        ({"Data": {"Status": "Failed", "Message": "file not found"}}, End.FAILED),
         # A state explains the answer, so that the code is no riddle.
         ({**STRANGE, "Status": "Fail"}, End.FAILED),
     ],
@@ -360,6 +367,7 @@ NOT_SILENT: dict[str, dict[str, Any] | Exception] = {
     "known state": {"Data": {"Status": "Processing"}},
     "unknown state": PONDERING,
     "status code": STRANGE,
+    "another form": {"Data": {"Message": 7}},
     "network": ImsTransportError("no route"),
     "throttled": ImsThrottledError("throttled"),
     "foreign": FOREIGN,
@@ -422,7 +430,7 @@ async def test_foreign_exception_is_a_poll_that_failed(caplog: pytest.LogCapture
     """A secrets backend that is down for a poll does not end the wait; the log has the traceback."""
     assert await poll(script(FOREIGN), quick()) is None
     (record,) = [record for record in caplog.records if record.exc_info]
-    assert record.getMessage() == "Poll of job J failed before the service was asked"
+    assert record.getMessage() == "Poll of job J failed for a reason that is not the service's"
     assert "RuntimeError: no database" in caplog.text
 
 
@@ -451,19 +459,19 @@ async def test_watch_goes_on_with_a_pause() -> None:
 
 
 @pytest.mark.parametrize("answer", [{}, PONDERING, PASSING[0], ImsNotFoundError("unknown")])
-async def test_glance_asks_once(answer: dict[str, Any] | Exception) -> None:
+async def test_settling_asks_once(answer: dict[str, Any] | Exception) -> None:
     """A glance at a job that has not ended is one poll."""
     wait = quick()
-    assert await glance(script(answer), wait) is None
+    assert await settle(script(answer), wait) is None
     assert wait.polls == 1
 
 
-async def test_glance_asks_again_what_nobody_can_explain() -> None:
+async def test_settling_asks_again_what_nobody_can_explain() -> None:
     """A run of unexplained answers is counted within one glance: a sensor that comes back would start anew."""
     wait = quick()
-    assert await glance(script(STRANGE, ODD, {}, TEXT), wait) is None
+    assert await settle(script(STRANGE, ODD, {}, TEXT), wait) is None
     assert wait.polls == 3
-    ending = await glance(script(*[FOREIGN] * 5), quick())
+    ending = await settle(script(*[FOREIGN] * 5), quick())
     assert ending is not None
     assert (ending.end, ending.polls) == (End.REFUSED, 5)
 
@@ -489,6 +497,9 @@ NO_DURATION: list[Any] = [
     [15],
     timedelta(0),
     timedelta(-1),
+    1e12,
+    10**400,
+    timedelta.max,
 ]
 
 
@@ -499,7 +510,10 @@ def test_what_is_no_duration_is_refused(name: str, value: Any) -> None:
     told = value.total_seconds() if isinstance(value, timedelta) else value
     with pytest.raises(ImsConfigurationError) as caught:
         Patience.checked(COPYRIGHT_EXTRACT, **{**GOOD, name: value})
-    assert str(caught.value) == f"{name} is {told!r}. Give a number of seconds above 0, or a timedelta."
+    assert (
+        str(caught.value)
+        == f"{name} is {told!r:.40}. Give a number of seconds above 0, or a timedelta, of a year at most."
+    )
 
 
 @pytest.mark.parametrize("name", ["poll_interval", "max_poll_interval", "timeout"])

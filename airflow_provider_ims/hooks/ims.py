@@ -34,7 +34,7 @@ from airflow_provider_ims.jobs import (
     submission,
 )
 from airflow_provider_ims.parameters import Media, copyright_extract_parameters
-from airflow_provider_ims.polling import glance, watch
+from airflow_provider_ims.polling import poll, settle, watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -79,6 +79,9 @@ class ImsHook(BaseHook):
 
         :raises ImsConfigurationError: if the connection does not exist or is not right
         """
+        return self._read_settings()
+
+    def _read_settings(self) -> ImsSettings:
         try:
             connection = self.get_connection(self.ims_conn_id)
         except AirflowNotFoundException:
@@ -250,16 +253,18 @@ class ImsHook(BaseHook):
         """
         return self._blocking(self.awatch, wait)
 
-    async def aglance(self, wait: Wait) -> Ending | None:
+    async def aglance(self, wait: Wait, *, settled: bool = False) -> Ending | None:
         """Asynchronous twin of :meth:`glance`."""
-        return await glance(functools.partial(self._aquery_with_new_keys, wait.job_type, wait.job_id), wait)
+        ask = settle if settled else poll
+        return await ask(functools.partial(self._aquery_with_new_keys, wait.job_type, wait.job_id), wait)
 
-    def glance(self, wait: Wait) -> Ending | None:
+    def glance(self, wait: Wait, *, settled: bool = False) -> Ending | None:
         """Poll a job once, and return how the wait for it ended, None if it has not.
 
         :param wait: the job, and how long to wait for it
+        :param settled: whether to poll again, for a minute at most, as long as nobody can explain the answers
         """
-        return self._blocking(self.aglance, wait)
+        return self._blocking(functools.partial(self.aglance, settled=settled), wait)
 
     def submit_copyright_extract_job(
         self,
@@ -315,9 +320,14 @@ class ImsHook(BaseHook):
 
     async def _connection_has_changed(self) -> bool:
         """Read the connection again, and return whether it is another one; then the next call uses that."""
-        known = self.__dict__.pop("settings")
-        if await asyncio.to_thread(lambda: self.settings) == known:
+        try:
+            settings = await asyncio.to_thread(self._read_settings)
+        except Exception:
+            self.log.exception("The connection %s could not be read again", self.ims_conn_id)
             return False
+        if settings == self.settings:
+            return False
+        self.settings = settings
         await self.aclose()
         return True
 

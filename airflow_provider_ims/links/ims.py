@@ -11,6 +11,8 @@ from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
 
+    from airflow_provider_ims.jobs import JobType
+
 EXPLORER = "https://api.aliyun.com/api/ICE/2020-11-09"
 
 
@@ -24,19 +26,24 @@ class ImsJobLink(BaseOperatorLink):
     key = "ims_job_link"
 
     @staticmethod
-    def value(*, region: str, query_action: str, job_id: str) -> dict[str, str]:
+    def value(job_type: JobType, *, region: str, job_id: str) -> dict[str, str]:
         """Return what the link of a task needs, to be pushed with :attr:`key`.
 
+        :param job_type: the job's family
         :param region: region of the job
-        :param query_action: API operation that asks for the job
         :param job_id: the job's id
         """
-        return {"region": region, "query_action": query_action, "job_id": job_id}
+        return {
+            "region": region,
+            "query_action": job_type.query_action,
+            "query_parameter": job_type.query_parameter,
+            "job_id": job_id,
+        }
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's signature
         """Return the URL, or an empty string while there is no job."""
         job: dict[str, Any] | None = XCom.get_value(ti_key=ti_key, key=self.key)
         if not job:
             return ""
-        params = quote(json.dumps({"JobId": job["job_id"]}, separators=(",", ":")), safe="")
+        params = quote(json.dumps({job["query_parameter"]: job["job_id"]}, separators=(",", ":")), safe="")
         return f"{EXPLORER}/{job['query_action']}?RegionId={job['region']}&params={params}"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
 
-from airflow_provider_ims.endings import Ending, finish, no_report
-from airflow_provider_ims.exceptions import ImsPublishError
+from airflow_provider_ims.endings import TRIGGER_FAILED, Ending, finish, no_report
+from airflow_provider_ims.exceptions import ImsConfigurationError, ImsPublishError
 from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.links.ims import ImsJobLink
 from airflow_provider_ims.polling import MAX_POLL_INTERVAL, POLL_INTERVAL, TIMEOUT, Duration, Patience
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
     from airflow_provider_ims.jobs import JobType, Submission
-
-# The method at which Airflow resumes a task whose trigger raised, or did not fire in time.
-_TRIGGER_FAILED = "__fail__"
 
 
 class ImsJobBaseOperator(BaseOperator):
@@ -99,6 +96,7 @@ class ImsJobBaseOperator(BaseOperator):
             no_watermark_after=self.no_watermark_after,
             execution_timeout=self.execution_timeout,
         )
+        self._check_how_to_wait()
         params = self.job_parameters(region)
         job = hook.submit(self.job_type, params)
         self._job_id = job.job_id
@@ -141,7 +139,7 @@ class ImsJobBaseOperator(BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowException as error:
-            if next_method != _TRIGGER_FAILED:
+            if next_method != TRIGGER_FAILED:
                 raise
             raise no_report(self._published_job_id(context), f"{type(error).__name__}: {error}") from error
 
@@ -150,6 +148,16 @@ class ImsJobBaseOperator(BaseOperator):
         if self._job_id is not None:
             hook = ImsHook(ims_conn_id=self.ims_conn_id, region=self.region)
             hook.abandon(self.job_type, self._job_id, cancel=self.cancel_on_kill, log=self.log)
+
+    def _check_how_to_wait(self) -> None:
+        for name in ("wait_for_completion", "deferrable"):
+            if not isinstance(value := getattr(self, name), bool | None):
+                raise ImsConfigurationError(f"{name} is {value!r}. Give True or False, or leave it out.")
+        if self.no_watermark_after is not None and not self._waits():
+            raise ImsConfigurationError(
+                "no_watermark_after is given, and the task does not wait. Give deferrable=True or "
+                "wait_for_completion=True too, or leave it out."
+            )
 
     def _waits(self) -> bool:
         return bool(self.deferrable) if self.wait_for_completion is None else self.wait_for_completion
@@ -161,11 +169,11 @@ class ImsJobBaseOperator(BaseOperator):
 
     def _finish(self, context: Context, ending: Ending) -> str:
         name = self.job_type.result_name
-        self._hand_on(context, ending.job_id, {name: finish(ending)}, what=name)
+        self._hand_on(context, ending.job_id, {name: finish(ending, retry_submits=True)}, what=name)
         return ending.job_id
 
     def _publish(self, context: Context, job: Submission, region: str) -> None:
-        link = ImsJobLink.value(region=region, query_action=self.job_type.query_action, job_id=job.job_id)
+        link = ImsJobLink.value(self.job_type, region=region, job_id=job.job_id)
         xcoms = {"job_id": job.job_id, "request_id": job.request_id, ImsJobLink.key: link}
         self._hand_on(context, job.job_id, xcoms, what="id")
 

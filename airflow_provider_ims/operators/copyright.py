@@ -23,11 +23,10 @@ class ImsSubmitCopyrightExtractJobOperator(ImsJobBaseOperator):
     the task without retry (``ImsSubmitUnknownError``), as do an XCom that cannot be pushed (``ImsPublishError``),
     wrong arguments (``ImsConfigurationError``, before any call) and requests that the service calls invalid
     (``ImsRequestError``). The wait can end in ``ImsJobTimeoutError`` (no retry either), ``ImsJobFailedError`` or
-    ``ImsJobCancelledError`` (a retry submits a new job), or in the error that the query is refused with.
+    ``ImsJobCancelledError`` (a retry submits a new job), or in the error that the query is refused with (no retry).
 
-    Known limitation: a worker that dies after the submission, a query that is refused for good, or Airflow failing to
-    store the return value leaves a task that Airflow's retries submit again. Give it ``retries=0`` where that matters
-    more than a missed job.
+    Known limitation: a worker that dies after the submission, or Airflow failing to store the return value, leaves a
+    task that Airflow's retries submit again. Give it ``retries=0`` where that matters more than a missed job.
 
     Source: https://help.aliyun.com/en/ims/developer-reference/api-ice-2020-11-09-submitcopyrightextractjob
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.exceptions import AirflowRescheduleException
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseSensorOperator, conf
+from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseSensorOperator, conf
 
-from airflow_provider_ims.endings import Ending, finish
-from airflow_provider_ims.exceptions import ImsError
+from airflow_provider_ims.endings import TRIGGER_FAILED, Ending, finish, no_report
+from airflow_provider_ims.exceptions import ImsConfigurationError, ImsError
 from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.jobs import check_job_id, check_region, find_job_type
 from airflow_provider_ims.links.ims import ImsJobLink
 from airflow_provider_ims.polling import MAX_POLL_INTERVAL, POLL_INTERVAL, TIMEOUT, Duration, Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
@@ -92,29 +93,47 @@ class ImsJobSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait for the job, and return its result."""
-        try:
+        with self._leniency():
             hook = ImsHook(ims_conn_id=self.ims_conn_id, region=self.region)
             wait = self._begin(context, hook.settings.region)
             if self._keeps_its_slot:
                 return self._finish(context, hook.watch(wait))
-            ending = hook.glance(wait)
+            ending = hook.glance(wait, settled=not self._defers)
             if ending is not None:
                 return self._finish(context, ending)
-        except ImsError as error:
-            # Airflow's own loop, which this one replaces, skips for some classes of errors only.
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(str(error)) from error
-            raise
         return self._leave(wait, hook.settings.region)
 
     def execute_complete(self, context: Context, event: object = None) -> Any:
         """Go on after a deferral: judge what the trigger has seen."""
-        return self._finish(context, Ending.from_event(event, self.job_id))
+        with self._leniency():
+            return self._finish(context, Ending.from_event(event, self.job_id))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral; where the trigger broke or never ran, say so like everything else."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowSkipException:
+            raise
+        except AirflowException as error:
+            if next_method != TRIGGER_FAILED:
+                raise
+            with self._leniency():
+                raise no_report(self.job_id, f"{type(error).__name__}: {error}") from error
 
     def on_kill(self) -> None:
         """Say what goes on when the task is killed; a sensor never cancels what it has not submitted."""
         hook = ImsHook(ims_conn_id=self.ims_conn_id, region=self.region)
         hook.abandon(self.job_type, self.job_id, cancel=False, log=self.log)
+
+    @contextmanager
+    def _leniency(self) -> Iterator[None]:
+        """Skip the task where an error is to be no failure: Airflow's own loop does so for some classes only."""
+        try:
+            yield
+        except ImsError as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
 
     @property
     def _defers(self) -> bool:
@@ -131,6 +150,8 @@ class ImsJobSensor(BaseSensorOperator):
         job_type = find_job_type(self.job_type)
         check_job_id(job_type, self.job_id)
         check_region(job_type, region)
+        if not isinstance(self.deferrable, bool | None):
+            raise ImsConfigurationError(f"deferrable is {self.deferrable!r}. Give True or False, or leave it out.")
         comes_back = self.reschedule and not self._defers
         # Airflow counts it for each start of a sensor that comes back.
         execution_timeout = None if comes_back else self.execution_timeout
@@ -146,7 +167,7 @@ class ImsJobSensor(BaseSensorOperator):
             max_name="max_wait",
         )
         if self.do_xcom_push:
-            link = ImsJobLink.value(region=region, query_action=job_type.query_action, job_id=self.job_id)
+            link = ImsJobLink.value(job_type, region=region, job_id=self.job_id)
             context["ti"].xcom_push(key=ImsJobLink.key, value=link)
         first, polls = _earlier_starts(context) if comes_back else (None, 0)
         return patience.wait_for(

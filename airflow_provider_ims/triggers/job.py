@@ -29,7 +29,7 @@ _BACKSTOP = timedelta(hours=1)
 class ImsJobTrigger(BaseTrigger):
     """Polls a job until it ends or the deadline has passed, and fires one event.
 
-    The event is an :class:`~airflow_provider_ims.polling.Ending` in primitives. Failed polls that may pass
+    The event is an :class:`~airflow_provider_ims.endings.Ending` in primitives. Failed polls that may pass
     (throttling, errors of the service, the network) do not end the wait. All times are wall-clock seconds since the
     epoch, so that a triggerer that starts anew goes on where the last one stopped; the number of polls then starts
     anew too.
@@ -47,6 +47,7 @@ class ImsJobTrigger(BaseTrigger):
     :param max_poll_interval: longest pause, in seconds
     :param silence_until: from when on silence means "nothing found"; None for never
     :param polls: polls before the deferral
+    :param unexplained: how many of them, the last in a row, had answers that nobody can explain
     :param cancel_on_kill: whether to cancel the job when its task is cleared or marked, if its family can be cancelled
     """
 
@@ -63,6 +64,7 @@ class ImsJobTrigger(BaseTrigger):
         max_poll_interval: float = MAX_POLL_INTERVAL,
         silence_until: float | None = None,
         polls: int = 0,
+        unexplained: int = 0,
         cancel_on_kill: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -76,6 +78,7 @@ class ImsJobTrigger(BaseTrigger):
         self.max_poll_interval = max_poll_interval
         self.silence_until = silence_until
         self.polls = polls
+        self.unexplained = unexplained
         self.cancel_on_kill = cancel_on_kill
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -91,6 +94,7 @@ class ImsJobTrigger(BaseTrigger):
             "max_poll_interval": self.max_poll_interval,
             "silence_until": self.silence_until,
             "polls": self.polls,
+            "unexplained": self.unexplained,
             "cancel_on_kill": self.cancel_on_kill,
         }
 
@@ -112,6 +116,7 @@ class ImsJobTrigger(BaseTrigger):
             max_poll_interval=self.max_poll_interval,
             silence_until=self.silence_until,
             polls=self.polls,
+            unexplained=self.unexplained,
             log=self.log,
         )
         try:
@@ -157,6 +162,7 @@ def defer(task: BaseOperator, wait: Wait, *, ims_conn_id: str, region: str, canc
         max_poll_interval=wait.max_poll_interval,
         silence_until=wait.silence_until,
         polls=wait.polls,
+        unexplained=wait.unexplained,
         cancel_on_kill=cancel_on_kill,
     )
     remaining = timedelta(seconds=max(wait.deadline - time.time(), 0))

@@ -320,9 +320,12 @@ def test_glance_is_one_poll(ims_emulator: EmulatorProcess) -> None:
 
 
 def test_glance_at_answers_that_nobody_can_explain(ims_emulator: EmulatorProcess) -> None:
-    """Five answers with a StatusCode that nobody documents end a wait within one glance."""
+    """Five answers with a StatusCode that nobody documents end a wait within one glance, where it is to settle them."""
     ims_emulator.fault(QUERY, "answer", times=9, body='{"StatusCode": 500, "Message": "no"}')
-    ending = ImsHook().glance(wait_for("J"))
+    hook, wait = ImsHook(), wait_for("J")
+    assert hook.glance(wait) is None
+    assert len(ims_emulator.requests()) == 1
+    ending = hook.glance(wait, settled=True)
     assert ending is not None
     assert (ending.end, ending.code, ending.message, ending.polls) == (End.FAILED, "500", "no", 5)
     assert len(ims_emulator.requests()) == 5
@@ -556,3 +559,45 @@ async def test_keys_that_have_not_changed_are_not_tried_again(
     await hook.aclose()
     assert ending.end is End.REFUSED
     assert [request["code"] for request in ims_emulator.requests()] == ["SignatureDoesNotMatch"]
+
+
+class SealedVault:
+    """A secrets backend that is down for the first look-ups."""
+
+    def __init__(self, value: str, failures: int) -> None:
+        self.value = value
+        self.failures = failures
+
+    def get_connection(self, conn_id: str) -> Connection:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise OSError("vault sealed")
+        return Connection.from_json(self.value, conn_id=conn_id)
+
+
+async def test_wait_outlives_a_vault_that_is_sealed_for_a_while(
+    ims_emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that cannot be read for some polls does not end a wait."""
+    ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0)
+    job_id = ImsHook().submit_copyright_extract_job(MEDIA)
+    vault = SealedVault(ims_emulator.connection_json(), failures=3)
+    monkeypatch.setattr(ImsHook, "get_connection", vault.get_connection)
+    hook = ImsHook()
+    ending = await hook.awatch(wait_for(job_id))
+    await hook.aclose()
+    assert (ending.end, ending.polls) == (End.SUCCEEDED, 4)
+
+
+async def test_refused_keys_are_what_is_told_if_the_vault_is_sealed(
+    ims_emulator: EmulatorProcess, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the connection cannot be read again, the wait ends in the refusal of the keys, not in that."""
+    connect(password="revoked")
+    hook = ImsHook()
+    assert hook.settings.credentials.secret == "revoked"
+    monkeypatch.setattr(ImsHook, "get_connection", SealedVault("", failures=9).get_connection)
+    ending = await hook.awatch(wait_for("J"))
+    await hook.aclose()
+    assert ending.error is not None
+    assert (ending.end, ending.error["class"], ending.polls) == (End.REFUSED, "ImsCredentialsError", 1)

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
-from airflow_provider_ims.exceptions import ImsJobTimeoutError, ImsPublishError, ImsTriggerEventError
+from airflow_provider_ims.exceptions import (
+    ImsConfigurationError,
+    ImsCredentialsError,
+    ImsJobFailedError,
+    ImsJobTimeoutError,
+    ImsPublishError,
+    ImsTriggerEventError,
+)
 from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
 from airflow_provider_ims.triggers.job import ImsJobTrigger
@@ -153,6 +160,48 @@ def test_broken_trigger_names_the_job_and_is_not_retried(emulator: EmulatorProce
         operator(deferrable=True).resume_execution("__fail__", {"error": error}, context)
     assert ended.value.job_id == emulator.jobs()[0]["job_id"]
     assert isinstance(ended.value, AirflowFailException)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"deferrable": "False"}, "deferrable is 'False'. Give True or False"),
+        ({"wait_for_completion": "no"}, "wait_for_completion is 'no'. Give True or False"),
+        ({"no_watermark_after": 60}, "no_watermark_after is given, and the task does not wait"),
+        ({"wait_for_completion": True, "timeout": timedelta.max}, "of a year at most"),
+    ],
+)
+def test_wrong_way_to_wait_is_refused_before_anything_is_billed(
+    arguments: dict[str, Any], says: str, emulator: EmulatorProcess
+) -> None:
+    """What would not wait as it was meant to is told before the submission."""
+    with pytest.raises(ImsConfigurationError, match=says):
+        run(operator(**arguments))
+    assert emulator.requests() == []
+
+
+REFUSAL: dict[str, Any] = {
+    "status": 403,
+    "body": json.dumps({"Code": "Forbidden.RAM", "Message": "no", "RequestId": "R"}),
+}
+
+
+def test_refused_query_of_a_paid_job_is_not_retried(emulator: EmulatorProcess) -> None:
+    """Keys that may submit and not query cost one job, not one for each retry; the error is the service's."""
+    emulator.fault("QueryCopyrightExtractJob", "answer", **REFUSAL)
+    with pytest.raises(ImsCredentialsError, match="ice:QueryCopyrightExtractJob") as refused:
+        run(operator(wait_for_completion=True))
+    assert isinstance(refused.value, AirflowFailException)
+    assert type(refused.value).__name__ == "ImsCredentialsError"
+    assert (refused.value.code, refused.value.http_status) == ("Forbidden.RAM", 403)
+
+
+def test_job_that_failed_may_be_submitted_again(emulator: EmulatorProcess) -> None:
+    """A retry after a failure of the job is what retries are for."""
+    emulator.put_media(MEDIA, processing_time=0, variant="state_field")
+    with pytest.raises(ImsJobFailedError) as failed:
+        run(operator(wait_for_completion=True))
+    assert not isinstance(failed.value, AirflowFailException)
 
 
 def test_watermark_that_cannot_be_pushed_is_not_retried(emulator: EmulatorProcess) -> None:

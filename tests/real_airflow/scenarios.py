@@ -41,6 +41,8 @@ class Scenario:
     :param watermark: what XCom has after a success
     :param polls: how often the service is asked; None where that is a matter of time
     :param says: what the message of the failure has in it, besides the facts that all have
+    :param logs: what the log has in it, with the JobId for ``{}``
+    :param at_once: whether it ends at the first poll, so that a task that could defer does not
     :param breaks_event: what becomes of the trigger's event: ``missing`` or ``malformed``
     """
 
@@ -51,7 +53,15 @@ class Scenario:
     watermark: str | None = None
     polls: int | None = None
     says: tuple[str, ...] = ()
+    logs: str = ""
+    at_once: bool = False
     breaks_event: str | None = None
+
+    def in_turn(self, way: str) -> tuple[dict[str, Any], ...]:
+        """Return the faults for a way of waiting: one that defers hears nothing at first, or it would not."""
+        if self.at_once or not way.endswith("_deferrable"):
+            return self.faults
+        return (fault("answer", **SILENT), *({**one, "nth": one["nth"] + 1} for one in self.faults))
 
 
 MARKED = {"watermark": TEXT, "processing_time": 0}
@@ -59,7 +69,7 @@ UNMARKED = {"watermark": None, "processing_time": 0}
 IN_VAIN = {"timeout": SHORT}
 
 SCENARIOS = {
-    "found_at_once": Scenario(MARKED, watermark=TEXT, polls=1),
+    "found_at_once": Scenario(MARKED, watermark=TEXT, polls=1, at_once=True),
     "found_after_3_polls": Scenario(MARKED, (fault("answer", times=2, **SILENT),), watermark=TEXT, polls=3),
     "found_with_newline": Scenario({**MARKED, "trailing_newline": True}, watermark=TEXT, polls=1),
     "unmarked": Scenario(
@@ -92,7 +102,10 @@ SCENARIOS = {
     "throttled_ten_times": Scenario(MARKED, (fault("throttle", times=10),), watermark=TEXT, polls=11),
     "html_502": Scenario(MARKED, (fault("html_502"),), watermark=TEXT, polls=2),
     "connection_refused_for_a_while": Scenario(
-        MARKED, (fault("answer", **SILENT), fault("outage", nth=2, seconds=1.5)), watermark=TEXT
+        MARKED,
+        (fault("answer", **SILENT), fault("outage", nth=2, seconds=2.5)),
+        watermark=TEXT,
+        logs="QueryCopyrightExtractJob of job {} was not sent",
     ),
     "connection_refused_till_the_end": Scenario(
         MARKED,
@@ -125,6 +138,7 @@ SCENARIOS = {
         (fault("answer", **SILENT),),
         exception="ImsTriggerEventError",
         polls=2,
+        at_once=True,
         says=("it is a NoneType",),
         breaks_event="missing",
     ),
@@ -133,6 +147,7 @@ SCENARIOS = {
         (fault("answer", **SILENT),),
         exception="ImsTriggerEventError",
         polls=2,
+        at_once=True,
         says=("'running' is not a valid End",),
         breaks_event="malformed",
     ),

@@ -64,7 +64,9 @@ def test_all_ways_of_waiting_end_alike(way: str, name: str, outcomes: dict[str, 
     (job_id,) = outcome.seen["jobs"]  # and with it the one line on the bill
     assert outcome.seen["exception"] == scenario.exception, outcome.seen["message"]
     if scenario.polls is not None:
-        assert outcome.seen["queries"] == scenario.polls
+        deferred = way.endswith("_deferrable") and not scenario.at_once
+        assert outcome.seen["queries"] == scenario.polls + deferred
+    assert scenario.logs.format(job_id) in outcome.run.output
     returned = outcome.run.xcom(name)
     if scenario.exception is None:
         assert outcome.run.xcom(name, "watermark") == [scenario.watermark]

@@ -150,13 +150,31 @@ def test_failure_is_a_failure_otherwise(failed_job_id: str, mode: dict[str, Any]
         run(ImsJobSensor(task_id="wait", job_id=failed_job_id, **mode))
 
 
-def test_soft_fail_skips_after_a_deferral_too(job_id: str) -> None:
-    """What the trigger reports is judged like what the sensor sees itself."""
-    sensor = ImsJobSensor(task_id="wait", job_id=job_id, soft_fail=True)
+RESUMES: list[tuple[str, dict[str, Any]]] = [
+    ("execute_complete", {"event": {"job_type": "CopyrightExtractJob", "job_id": "J", "end": "timeout"}}),
+    ("execute_complete", {"event": None}),
+    ("__fail__", {"error": "Trigger timeout"}),
+    ("__fail__", {"error": "Trigger failure"}),
+]
+
+
+@pytest.mark.parametrize(("method", "kwargs"), RESUMES)
+@pytest.mark.parametrize("leniency", ["soft_fail", "never_fail"])
+def test_failure_after_a_deferral_is_a_skip_too(method: str, kwargs: dict[str, Any], leniency: str) -> None:
+    """What the trigger reports, or fails to report, is judged like what the sensor sees itself."""
+    arguments: dict[str, Any] = {leniency: True}
     context: Any = {"ti": TaskInstance()}
-    event = {"job_type": "CopyrightExtractJob", "job_id": job_id, "end": "timeout"}
     with pytest.raises(AirflowSkipException):
-        sensor.resume_execution("execute_complete", {"event": event}, context)
+        ImsJobSensor(task_id="wait", job_id="J", **arguments).resume_execution(method, kwargs, context)
+
+
+@pytest.mark.parametrize("error", ["Trigger timeout", "Trigger failure"])
+def test_broken_trigger_names_the_job(error: str) -> None:
+    """Where Airflow ends a deferred sensor itself, the error names the job."""
+    context: Any = {"ti": TaskInstance()}
+    with pytest.raises(ImsTriggerEventError, match=error) as ended:
+        ImsJobSensor(task_id="wait", job_id="J").resume_execution("__fail__", {"error": error}, context)
+    assert ended.value.job_id == "J"
 
 
 def test_event_of_another_job_is_refused(job_id: str) -> None:

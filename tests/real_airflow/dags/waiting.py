@@ -79,7 +79,7 @@ def arrange(name: str) -> str:
         control("POST", "reset", {})
         control("PUT", "media", {"media": media_of(name), **scenario.media})
         JOBS[name] = ImsHook().submit_copyright_extract_job(media_of(name)) if WAY.startswith("sensor") else ""
-        for fault in scenario.faults:
+        for fault in scenario.in_turn(WAY):
             control("POST", "faults", fault)
     return JOBS[name]
 
