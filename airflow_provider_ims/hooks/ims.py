@@ -347,7 +347,7 @@ class ImsHook(BaseHook):
 
     def _new_client(self) -> ImsClient:
         settings = self.settings
-        import jmespath  # noqa: F401, PLC0415 - answers are read with it, on the loop; loading it takes 20 ms
+        import jmespath  # noqa: F401, PLC0415 - answers are read with it on the loop, which its import would hold up
 
         from airflow_provider_ims.client import ImsClient  # noqa: PLC0415 - loads aiohttp
 
