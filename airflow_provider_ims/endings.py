@@ -118,7 +118,7 @@ def finish(ending: Ending, *, retry_submits: bool = False) -> Any:
     (``XComNotFound``), and leaves it out where it is a return value, so that results of mapped tasks would shift.
 
     :param retry_submits: whether a retry of the task would submit a new job: then Airflow shall retry only what ended
-        in a job that failed or was cancelled
+        in a job of which the service says that it failed or was cancelled
     :raises ImsJobFailedError: if the service says that the job failed
     :raises ImsJobCancelledError: if it says that the job was cancelled
     :raises ImsJobTimeoutError: if the job was not seen to end in time
@@ -129,7 +129,8 @@ def finish(ending: Ending, *, retry_submits: bool = False) -> Any:
             return "" if ending.result is None and ending.is_stateless else ending.result
         case End.FAILED if ending.word is None:
             what = "is taken for failed, since answer after answer was of a kind that is not documented"
-            raise _job_error(ImsJobFailedError, ending, f"{what}{_why(ending)}", _TAKEN_FOR_FAILED)
+            doubtful = _job_error(ImsJobFailedError, ending, f"{what}{_why(ending)}", _TAKEN_FOR_FAILED)
+            raise without_retry(doubtful) if retry_submits else doubtful
         case End.FAILED:
             raise _job_error(ImsJobFailedError, ending, f"failed{_why(ending)}", _FAILED)
         case End.CANCELLED:

@@ -186,7 +186,7 @@ _CLASSES: dict[str, type[ImsError]] = {
 
 
 def without_retry(error: ImsError) -> ImsError:
-    """Return an error of a call as one of the same class that Airflow does not retry."""
+    """Return an error as one of the same class that Airflow does not retry."""
     kind = type(error)
     if issubclass(kind, AirflowFailException):
         return error

@@ -196,6 +196,15 @@ def test_refused_query_of_a_paid_job_is_not_retried(emulator: EmulatorProcess) -
     assert (refused.value.code, refused.value.http_status) == ("Forbidden.RAM", 403)
 
 
+def test_job_of_which_nobody_knows_whether_it_failed_is_not_submitted_again(emulator: EmulatorProcess) -> None:
+    """Answers that nobody can explain are taken for a failure, and the job may go on: a retry would pay for another."""
+    emulator.put_media(MEDIA, processing_time=0, variant="status_code")
+    with pytest.raises(ImsJobFailedError, match="It may still go on") as failed:
+        run(operator(wait_for_completion=True, poll_interval=0.05, max_poll_interval=0.05))
+    assert isinstance(failed.value, AirflowFailException)
+    assert failed.value.job_id == emulator.jobs()[0]["job_id"]
+
+
 def test_job_that_failed_may_be_submitted_again(emulator: EmulatorProcess) -> None:
     """A retry after a failure of the job is what retries are for."""
     emulator.put_media(MEDIA, processing_time=0, variant="state_field")
