@@ -19,6 +19,7 @@ from airflow_provider_ims.jobs import (
     snapshot,
     submission,
 )
+from tests.families import IPRODUCTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,20 +76,6 @@ def test_region_that_lacks_the_family_is_refused() -> None:
     with pytest.raises(ImsConfigurationError, match=r"'cn-hangzhou'. Use cn-beijing or cn-shanghai"):
         check_region(COPYRIGHT_EXTRACT, "cn-hangzhou")
 
-
-# A family of IMS that no operator runs yet: its query reports a state.
-IPRODUCTION = JobType(
-    name="IProductionJob",
-    submit_action="SubmitIProductionJob",
-    query_action="QueryIProductionJob",
-    documentation="https://help.aliyun.com/en/ims/developer-reference/api-ice-2020-11-09-queryiproductionjob",
-    job_id_path="JobId",
-    result_path="Result",
-    state_path="Status",
-    code_path="Code",
-    message_path="Message",
-    cancel_action="CancelIProductionJob",
-)
 
 WORDS = [
     *((word, JobState.SUCCEEDED) for word in ["Success", "SUCCESS", "succeed", "Succeeded", "Finished", "Complete"]),

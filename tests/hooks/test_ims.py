@@ -29,6 +29,7 @@ from airflow_provider_ims.hooks import ims
 from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT, JobState, JobType
 from airflow_provider_ims.polling import Wait
+from tests.families import IPRODUCTION as CANCELLABLE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -333,19 +334,6 @@ def test_glance_at_answers_that_nobody_can_explain(ims_emulator: EmulatorProcess
 
 # ---- the end by a user
 
-# A family of IMS that can be cancelled, which watermark jobs cannot.
-CANCELLABLE = JobType(
-    name="IProductionJob",
-    submit_action="SubmitIProductionJob",
-    query_action="QueryIProductionJob",
-    documentation="https://help.aliyun.com/en/ims/developer-reference/api-ice-2020-11-09-queryiproductionjob",
-    job_id_path="JobId",
-    result_path="Result",
-    state_path="Status",
-    code_path="Code",
-    message_path="Message",
-    cancel_action="CancelIProductionJob",
-)
 CANCEL = "CancelIProductionJob"
 LOGGER = logging.getLogger("tests.hooks")
 

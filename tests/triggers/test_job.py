@@ -25,8 +25,9 @@ from airflow_provider_ims.exceptions import (
     ImsNotFoundError,
 )
 from airflow_provider_ims.hooks.ims import ImsHook
-from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT, JOB_TYPES, JobType
+from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT, JOB_TYPES
 from airflow_provider_ims.triggers.job import ImsJobTrigger
+from tests.families import IPRODUCTION as CANCELLABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,20 +58,6 @@ ARGUMENTS_OF_0_1_0: dict[str, Any] = {
     "cancel_on_kill": False,
 }
 LEAST_ARGUMENTS = {name: ARGUMENTS_OF_0_1_0[name] for name in ("job_type", "job_id", "since", "deadline")}
-
-# A family that can be cancelled, which watermark jobs cannot.
-CANCELLABLE = JobType(
-    name="IProductionJob",
-    submit_action="SubmitIProductionJob",
-    query_action="QueryIProductionJob",
-    documentation="https://help.aliyun.com/en/ims/developer-reference/api-ice-2020-11-09-queryiproductionjob",
-    job_id_path="JobId",
-    result_path="Result",
-    state_path="Status",
-    code_path="Code",
-    message_path="Message",
-    cancel_action="CancelIProductionJob",
-)
 
 
 @pytest.fixture
