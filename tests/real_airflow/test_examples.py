@@ -1,0 +1,138 @@
+"""The example DAGs, and what they stand for, in a real Airflow against the emulator."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from packaging.version import Version
+
+from dev.sandbox import EXAMPLE_DAGS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_provider_ims.emulator.process import EmulatorProcess
+    from dev.sandbox import AirflowSandbox
+
+EXAMPLES = sorted(EXAMPLE_DAGS.glob("*.py"))
+SUSPECT = "oss://rights-evidence/suspects/clip-{}.mp4"
+LINKS_ARE_STORED = Version(version("apache-airflow")).major >= 3
+"""Airflow 3 evaluates a link in the worker and keeps it; Airflow 2 does so in the web server, from ims_job_link."""
+
+MAPPED_SENSOR = """
+from airflow.providers.common.compat.sdk import DAG, task
+from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
+from airflow_provider_ims.sensors.job import ImsJobSensor
+
+with DAG("mapped_sensor", schedule=None) as dag:
+    submit = ImsSubmitCopyrightExtractJobOperator.partial(task_id="submit").expand(
+        input_media=[f"oss://b-1/{number}.mp4" for number in range(3)]
+    )
+    wait = ImsJobSensor.partial(
+        task_id="wait", deferrable=True, poke_interval=0.2, no_watermark_after=0.5
+    ).expand(job_id=submit.output)
+
+    @task
+    def collect(texts):
+        return list(texts)
+
+    collect(wait.output)
+"""
+
+
+def put_suspects(emulator: EmulatorProcess) -> None:
+    """Make the videos of the example DAGs."""
+    for number, watermark in enumerate(
+        ["(c) Example Studio, licence 1001", "(c) Example Studio, licence 1002", "?"], 1
+    ):
+        emulator.put_media(SUSPECT.format(number), watermark=watermark, processing_time=0)
+
+
+def test_example_hands_job_ids_on(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
+    """Three mapped tasks submit a job each; XCom, link and the downstream task have its JobId."""
+    run = airflow.run_dag(airflow.dags / "example_ims_copyright_extract.py")
+    assert run.state == "success", run.output
+    billed = {line["job_id"]: line["media"] for line in ims_emulator.bill()["lines"]}
+    job_ids = run.xcom("submit")
+    assert sorted(job_ids) == sorted(billed)
+    assert len(job_ids) == 3
+    assert run.xcom("submit", "job_id") == job_ids
+    sent = [request["request_id"] for request in ims_emulator.requests()]
+    assert sorted(run.xcom("submit", "request_id")) == sorted(sent)
+    assert run.xcom("pair_with_jobs") == [{billed[job_id]: job_id for job_id in job_ids}]
+    user_data = {job["user_data"] for job in ims_emulator.jobs()}
+    assert user_data == {json.dumps({"run_id": run.run_id}, separators=(",", ":"))}
+    links = run.xcom("submit", "_link_ImsJobLink")
+    if not LINKS_ARE_STORED:
+        return
+    for job_id, link in zip(job_ids, links, strict=True):
+        url = urlsplit(link)
+        assert link.startswith("https://api.aliyun.com/api/ICE/2020-11-09/QueryCopyrightExtractJob?")
+        query = parse_qs(url.query, strict_parsing=True)
+        assert query == {"RegionId": ["cn-shanghai"], "params": [f'{{"JobId":"{job_id}"}}']}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_run_whenever_the_connection_is_made(
+    path: Path, airflow: AirflowSandbox, ims_emulator: EmulatorProcess
+) -> None:
+    """A DAG file is parsed where no connection is defined; what it defines runs once there is one."""
+    put_suspects(ims_emulator)
+    name = "AIRFLOW_CONN_IMS_DEFAULT"
+    run = airflow.run_dag(airflow.dags / path.name, env={name: ""}, late_env={name: airflow.env[name]})
+    assert run.state == "success", run.output
+    assert ims_emulator.jobs()
+
+
+def test_nightly_suspects_reports_the_copies(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
+    """Marks are looked up; a job that fails fails alone, a video without a mark is no copy."""
+    put_suspects(ims_emulator)
+    ims_emulator.put_media(SUSPECT.format(2), variant="state_field", processing_time=0)
+    ims_emulator.put_media(SUSPECT.format(3), variant="empty_success", processing_time=0)
+    run = airflow.run_dag(airflow.dags / "example_ims_nightly_suspects.py")
+    assert [run.tasks[f"check.extract[{number}]"] for number in range(3)] == ["success", "failed", "success"]
+    assert [finding["watermark"] for finding in run.xcom("check.match")] == ["(c) Example Studio, licence 1001", ""]
+    (copies,) = run.xcom("report")
+    jobs = {job["media"]: job["job_id"] for job in ims_emulator.jobs()}
+    assert copies == [
+        {
+            "media": SUSPECT.format(1),
+            "job_id": jobs[SUSPECT.format(1)],
+            "watermark": "(c) Example Studio, licence 1001",
+            "film": "The Long Night",
+        }
+    ]
+    assert len(ims_emulator.bill()["lines"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("watermark", "follows"),
+    [
+        ("(c) Example Studio, licence 1001", "takedown_notice"),
+        ("(c) Another Studio", "ask_the_owner"),
+        (None, "look_at_it"),
+    ],
+)
+def test_rights_check_goes_on_by_the_text(
+    watermark: str | None, follows: str, airflow: AirflowSandbox, ims_emulator: EmulatorProcess
+) -> None:
+    """The sensor hands the text to the branch."""
+    # Two hours of silence are too long for a test: here the service says that it has ended.
+    ims_emulator.put_media(SUSPECT.format(1), watermark=watermark, processing_time=0, variant="empty_success")
+    run = airflow.run_dag(airflow.dags / "example_ims_rights_check.py")
+    assert run.state == "success", run.output
+    branches = ("takedown_notice", "ask_the_owner", "look_at_it")
+    assert [name for name in branches if run.tasks[f"{name}[-1]"] == "success"] == [follows]
+
+
+def test_sensor_maps_over_jobs(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
+    """A mapped sensor waits for each job of a mapped submission; the texts keep the order, none left out."""
+    for number, watermark in enumerate(["(c) A", None, "(c) C"]):
+        ims_emulator.put_media(f"oss://b-1/{number}.mp4", watermark=watermark, processing_time=0)
+    run = airflow.run_dag(airflow.add_dag(MAPPED_SENSOR, "mapped_sensor.py"))
+    assert run.state == "success", run.output
+    assert run.xcom("collect") == [["(c) A", "", "(c) C"]]
