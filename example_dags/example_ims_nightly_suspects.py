@@ -6,7 +6,7 @@ job for each suspect, billed per minute of video. While the jobs run, no worker 
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 # The same names as in airflow.sdk, on Airflow 2.11 too.
@@ -21,7 +21,14 @@ REGISTRY = {
 """Which film a mark was embedded in: a table of your database."""
 
 
-@dag(schedule="@daily", catchup=False, max_active_runs=1, tags=["ims", "copyright"], doc_md=__doc__)
+@dag(
+    schedule="@daily",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    tags=["ims", "copyright"],
+    doc_md=__doc__,
+)
 def example_ims_nightly_suspects() -> None:
     """Submit and wait for each suspect, match the texts, and report."""
 
