@@ -237,7 +237,13 @@ class StandaloneAirflow:
         :param task_id: the task's id
         :param state: ``failed`` or ``success``
         """
-        self.request("PATCH", _task_path(dag_id, run_id, task_id), {"new_state": state})
+        path = _task_path(dag_id, run_id, task_id)
+        # Asked again where SQLite was locked: then nothing was done.
+        self.wait_until(
+            f"task {task_id} of DAG {dag_id} is marked",
+            lambda: [self.request("PATCH", path, {"new_state": state})],
+            _CALL_TIMEOUT,
+        )
 
     def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
         """Clear a task, whatever its state, so that it runs again.
@@ -247,7 +253,10 @@ class StandaloneAirflow:
         :param task_id: the task's id
         """
         choice = {"dag_run_id": run_id, "task_ids": [task_id], "only_failed": False, "dry_run": False}
-        self.request("POST", f"/dags/{quote(dag_id)}/clearTaskInstances", choice)
+        path = f"/dags/{quote(dag_id)}/clearTaskInstances"
+        self.wait_until(
+            f"task {task_id} of DAG {dag_id} is cleared", lambda: [self.request("POST", path, choice)], _CALL_TIMEOUT
+        )
 
     def kill_component(self, component: str) -> None:
         """Kill a component and all that it has started, as a machine that goes down does. Nothing starts it again.
