@@ -25,6 +25,7 @@ REGISTRY = {
     schedule="@daily",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
+    is_paused_upon_creation=True,  # each run costs money: switch it on when the suspects are yours
     max_active_runs=1,
     tags=["ims", "copyright"],
     doc_md=__doc__,
