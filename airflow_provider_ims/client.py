@@ -26,11 +26,11 @@ from airflow_provider_ims.exceptions import (
     ImsNotFoundError,
     ImsRequestError,
     ImsServiceError,
-    ImsSubmitUnknownError,
     ImsThrottledError,
     ImsTransportError,
 )
 from airflow_provider_ims.signature import canonical_query, signed_headers
+from airflow_provider_ims.submissions import Request, submission_unknown, what_is_asked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from alibabacloud_ice20201109.client import Client
 
     from airflow_provider_ims.connection import ImsSettings
+    from airflow_provider_ims.submissions import SubmissionWitness
 
 log = logging.getLogger(__name__)
 
@@ -123,35 +124,51 @@ class ImsClient:
             self._session = self._new_session()
         return await self._send(self._session, action, params, SimpleNamespace(sent=False))
 
-    async def submit(self, action: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    async def submit(
+        self, action: str, params: Mapping[str, Any], witness: SubmissionWitness | None = None
+    ) -> dict[str, Any]:
         """Call an action that creates something, over a connection of its own.
 
         A pooled connection that died unseen would make it unknown whether the service got the request. A call that is
         cancelled after its request went out ends in ImsSubmitUnknownError too: nobody will read the answer.
 
+        :param action: API operation
+        :param params: its parameters
+        :param witness: is told right before the request goes out, when the answer is there, and when it is certain that
+            nothing was created. It may block the event loop.
         :raises ImsSubmitUnknownError: if the request may have been carried out and the answer is lost
         :raises ImsApiError: if the service refused, so that nothing was created
         :raises ImsTransportError: if the request was not sent
         """
+        asked = Request(action, self._settings.region, params)
         wire = SimpleNamespace(sent=False)
-        async with self._new_session() as session:
+        connector = _FreshConnection(witness)
+        async with self._new_session(connector) as session:
             try:
-                return await self._send(session, action, params, wire)
+                answer = await self._send(session, action, params, wire)
             except ImsError as error:
                 if not _maybe_carried_out(error):
+                    connector.retract()
                     raise
-                unknown = submit_unknown(action, params, error.problem, getattr(error, "request_id", None))
+                unknown = submission_unknown(asked, error.problem, request_id=getattr(error, "request_id", None))
             except asyncio.CancelledError:
                 if not wire.sent:
+                    connector.retract()
                     raise
-                unknown = submit_unknown(action, params, "It was interrupted while it waited for the answer.", None)
+                unknown = submission_unknown(asked, "It was interrupted while it waited for the answer.")
                 # Who interrupts may end the process before anybody sees the error.
                 log.warning("%s", unknown)
+            else:
+                # Before the session is closed: an interruption could come in between.
+                if witness is not None:
+                    witness.answered(answer)
+                return answer
         raise unknown
 
-    def _new_session(self) -> aiohttp.ClientSession:
+    def _new_session(self, connector: aiohttp.BaseConnector | None = None) -> aiohttp.ClientSession:
         settings = self._settings
         return aiohttp.ClientSession(
+            connector=connector,
             timeout=aiohttp.ClientTimeout(
                 total=settings.connect_timeout + settings.read_timeout,
                 connect=settings.connect_timeout,
@@ -197,7 +214,7 @@ class ImsClient:
         code, request_id = _string(details, "Code"), _string(details, "RequestId") or headers.get("x-acs-request-id")
         code, request_id = code and self.harmless(code), request_id and self.harmless(request_id)
         kind = _error_class(code, status)
-        problem = f"{_what(action, params)} in {self._settings.region} "
+        problem = f"{what_is_asked(action, params)} in {self._settings.region} "
         if code:
             problem += f"was refused: {code}: {self.harmless(_string(details, 'Message') or 'no message')}"
         elif isinstance(answer, dict):
@@ -220,7 +237,7 @@ class ImsClient:
     def _transport_error(
         self, action: str, params: Mapping[str, Any], error: Exception, *, sent: bool
     ) -> ImsTransportError:
-        host, what = self._host, _what(action, params)
+        host, what = self._host, what_is_asked(action, params)
         why = self.harmless(_cause(error))
         if sent:
             return ImsTransportError(
@@ -244,16 +261,38 @@ class ImsClient:
         return text if len(text) <= _MAX_SERVICE_TEXT else f"{text[:_MAX_SERVICE_TEXT]}..."
 
 
-def submit_unknown(action: str, params: Mapping[str, Any], why: str, request_id: str | None) -> ImsSubmitUnknownError:
-    """Return the error for a submission of which nobody knows whether it created a job."""
-    return ImsSubmitUnknownError(
-        f"It is unknown whether {_what(action, params)} created a job. {why}",
-        advice="IMS has no list of these jobs: ask Alibaba Cloud support about this time"
-        f"{f' and RequestId {request_id}' if request_id else ''}, or accept that there may be a second bill: clearing "
-        "the task submits again.",
-        action=action,
-        request_id=request_id,
-    )
+class _FreshConnection(aiohttp.TCPConnector):
+    """Tells a witness when the connection of a submission stands and its request goes out next.
+
+    As late as that, so that a process that dies while it looks for the service leaves no doubt behind.
+    """
+
+    def __init__(self, witness: SubmissionWitness | None) -> None:
+        super().__init__(limit=1, force_close=True)
+        self._witness = witness
+        self._was_told = False
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[aiohttp.tracing.Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> aiohttp.connector.Connection:
+        """Return a new connection."""
+        connection = await super().connect(req, traces, timeout)
+        if self._witness is not None:
+            self._was_told = True
+            try:
+                self._witness.about_to_send()
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    def retract(self) -> None:
+        """Tell the witness that nothing was created, if it was told that something might be."""
+        if self._witness is not None and self._was_told:
+            self._witness.not_carried_out()
 
 
 def _sent_flag() -> aiohttp.TraceConfig:
@@ -312,13 +351,6 @@ def _proxy(settings: ImsSettings) -> URL | None:
             f"or https:// URL. Correct it, or add {endpoint.hostname} to NO_PROXY."
         )
     return proxy
-
-
-def _what(action: str, params: Mapping[str, Any]) -> str:
-    """Name a call and what it is about, for messages."""
-    if "JobId" in params:
-        return f"{action} of job {params['JobId']}"
-    return f"{action} of {params['Input']}" if "Input" in params else action
 
 
 def _refused(answer: Mapping[str, Any]) -> bool:

@@ -14,7 +14,6 @@ from airflow_provider_ims.exceptions import (
     ImsJobTimeoutError,
     ImsTriggerEventError,
     from_primitives,
-    without_retry,
 )
 
 TRIGGER_FAILED = "__fail__"
@@ -68,6 +67,11 @@ class Ending:
     polls: int = 0
 
     @property
+    def is_failure_of_the_job(self) -> bool:
+        """Whether the service says that the job has come to nothing: then there is nothing left to wait for."""
+        return self.end is End.CANCELLED or (self.end is End.FAILED and self.word is not None)
+
+    @property
     def effort(self) -> str:
         """How often the service was asked in what time, in words."""
         return f"{self.polls} {'poll' if self.polls == 1 else 'polls'} in {_duration(self.elapsed)}"
@@ -111,14 +115,12 @@ class Ending:
         return ending
 
 
-def finish(ending: Ending, *, retry_submits: bool = False) -> Any:
+def finish(ending: Ending) -> Any:
     """Return the result of a wait, or raise what it ended in.
 
     A text that was not found is empty, not None: Airflow 3 refuses to hand an XCom that is None to another task
     (``XComNotFound``), and leaves it out where it is a return value, so that results of mapped tasks would shift.
 
-    :param retry_submits: whether a retry of the task would submit a new job: then Airflow shall retry only what ended
-        in a job of which the service says that it failed or was cancelled
     :raises ImsJobFailedError: if the service says that the job failed
     :raises ImsJobCancelledError: if it says that the job was cancelled
     :raises ImsJobTimeoutError: if the job was not seen to end in time
@@ -129,8 +131,7 @@ def finish(ending: Ending, *, retry_submits: bool = False) -> Any:
             return "" if ending.result is None and ending.is_stateless else ending.result
         case End.FAILED if ending.word is None:
             what = "is taken for failed, since answer after answer was of a kind that is not documented"
-            doubtful = _job_error(ImsJobFailedError, ending, f"{what}{_why(ending)}", _TAKEN_FOR_FAILED)
-            raise without_retry(doubtful) if retry_submits else doubtful
+            raise _job_error(ImsJobFailedError, ending, f"{what}{_why(ending)}", _TAKEN_FOR_FAILED)
         case End.FAILED:
             raise _job_error(ImsJobFailedError, ending, f"failed{_why(ending)}", _FAILED)
         case End.CANCELLED:
@@ -148,7 +149,7 @@ def finish(ending: Ending, *, retry_submits: bool = False) -> Any:
             error.problem = f"Waiting for {ending.job_type} {ending.job_id} ended, {_facts(ending)} {error.problem}"
             error.advice = f"{error.advice} {_GOES_ON}".strip()
             error.args = (f"{error.problem} {error.advice}",)
-            raise without_retry(error) if retry_submits else error
+            raise error
 
 
 _GOES_ON = "The job itself goes on, and is billed; once this is mended, wait for it with an ImsJobSensor on its JobId."

@@ -132,12 +132,12 @@ class ImsJobTimeoutError(ImsJobError, AirflowSensorTimeout):
     """
 
 
-class ImsTriggerEventError(ImsJobError, AirflowFailException):
+class ImsTriggerEventError(ImsJobError):
     """The triggerer's report on a job is missing or cannot be read, so that nobody knows what became of the job."""
 
 
-class ImsPublishError(ImsError, AirflowFailException):
-    """A job was submitted and what it gave could not be handed on; a retry would submit a second one.
+class ImsPublishError(ImsError):
+    """A job was submitted and what it gave could not be handed on.
 
     :param problem: what failed, on what and why
     :param advice: what to do
@@ -149,11 +149,15 @@ class ImsPublishError(ImsError, AirflowFailException):
         self.job_id = job_id
 
 
-class ImsSubmitUnknownError(ImsError, AirflowFailException):
+class ImsRecordError(ImsError):
+    """What a task remembers of its submission could not be read or written. Nothing was submitted."""
+
+
+class ImsSubmitUnknownError(ImsError):
     """A submission was sent and its answer lost, so a job may exist and be billed.
 
-    The service has no idempotency token for watermark jobs and no list to look the job up in. Airflow therefore does
-    not retry the task: a second submission would be a second bill.
+    The service has no idempotency token for watermark jobs and no list to look the job up in, and a second submission
+    would be a second bill. So Airflow does not retry it, unless an operator is told to (``on_unknown_submit``).
 
     :param problem: what failed, on what and why
     :param advice: what to do
@@ -186,7 +190,10 @@ _CLASSES: dict[str, type[ImsError]] = {
 
 
 def without_retry(error: ImsError) -> ImsError:
-    """Return an error as one of the same class that Airflow does not retry."""
+    """Return an error as one of the same class that Airflow does not retry.
+
+    For errors after which the next attempt would pay again, where the same error may be retried otherwise.
+    """
     kind = type(error)
     if issubclass(kind, AirflowFailException):
         return error

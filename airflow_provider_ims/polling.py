@@ -139,8 +139,6 @@ class Patience:
         if execution_timeout is not None:
             began = since if started is None else started.timestamp()
             deadline = min(deadline, began + _usable(execution_timeout))
-        until = datetime.fromtimestamp(deadline, UTC).isoformat(timespec="seconds")
-        log.info("Waiting for %s %s until %s at the latest", job_type.name, job_id, until)
         return Wait(
             job_type=job_type,
             job_id=job_id,
@@ -183,6 +181,11 @@ class Wait:
     _failed_in_a_row: int = field(default=0, init=False)
     _last: JobSnapshot | None = field(default=None, init=False)
     _warned_of: set[str] = field(default_factory=set, init=False)
+
+    def announce(self) -> None:
+        """Say that the wait begins, and when it ends at the latest."""
+        until = datetime.fromtimestamp(self.deadline, UTC).isoformat(timespec="seconds")
+        self.log.info("Waiting for %s %s until %s at the latest", self.job_type.name, self.job_id, until)
 
     def pause(self, now: float) -> float:
         """Return how many seconds to wait for the next poll: ``max(poll_interval, elapsed / 10)``, up to the maximum.

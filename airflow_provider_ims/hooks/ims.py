@@ -18,7 +18,9 @@ from airflow_provider_ims.exceptions import (
     ImsCredentialsError,
     ImsError,
     ImsRequestError,
+    ImsSubmitUnknownError,
     ImsTransportError,
+    without_retry,
 )
 from airflow_provider_ims.jobs import (
     COPYRIGHT_EXTRACT,
@@ -35,6 +37,7 @@ from airflow_provider_ims.jobs import (
 )
 from airflow_provider_ims.parameters import Media, copyright_extract_parameters
 from airflow_provider_ims.polling import poll, settle, watch
+from airflow_provider_ims.submissions import Request, submission_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from airflow_provider_ims.client import ImsClient
     from airflow_provider_ims.endings import Ending
     from airflow_provider_ims.polling import Wait
+    from airflow_provider_ims.submissions import SubmissionWitness
 
 T = TypeVar("T")
 
@@ -141,32 +145,46 @@ class ImsHook(BaseHook):
 
     # ---- jobs
 
-    async def asubmit(self, job_type: str | JobType, params: Mapping[str, Any]) -> Submission:
+    async def asubmit(
+        self, job_type: str | JobType, params: Mapping[str, Any], *, witness: SubmissionWitness | None = None
+    ) -> Submission:
         """Asynchronous twin of :meth:`submit`."""
         job = find_job_type(job_type)
         client = await self._client()
         check_region(job, self.settings.region)
-        response = await client.submit(job.submit_action, params)
-        accepted = submission(job, response)
-        if accepted is not None:
-            return accepted
-        from airflow_provider_ims.client import submit_unknown  # noqa: PLC0415 - loaded by now
+        try:
+            response = await client.submit(job.submit_action, params, witness)
+            accepted = submission(job, response)
+            if accepted is None:
+                message = client.harmless(str(response.get("Message")))
+                raise submission_unknown(
+                    Request(job.submit_action, self.settings.region, params),
+                    f"The service answered without a JobId (Message {message!r}).",
+                    request_id=request_id(response),
+                )
+        except ImsSubmitUnknownError as unknown:
+            if witness is None:
+                raise without_retry(unknown) from None
+            witness.lost(unknown.request_id)
+            raise
+        return accepted
 
-        message = client.harmless(str(response.get("Message")))
-        why = f"The service answered without a JobId (Message {message!r})."
-        raise submit_unknown(job.submit_action, params, why, request_id(response))
-
-    def submit(self, job_type: str | JobType, params: Mapping[str, Any]) -> Submission:
+    def submit(
+        self, job_type: str | JobType, params: Mapping[str, Any], *, witness: SubmissionWitness | None = None
+    ) -> Submission:
         """Submit a job, once: nothing is ever sent again.
 
         :param job_type: the job family, such as ``CopyrightExtractJob``
         :param params: parameters of its submit action by the vendor's names
+        :param witness: is told what becomes of the submission, at the moment it happens and on the thread that sends
+            it; whoever gives one decides whether Airflow may retry a submission whose outcome is unknown
         :raises ImsConfigurationError: if the region does not offer the family
         :raises ImsApiError: if the service refused, so that no job exists
         :raises ImsTransportError: if the service could not be reached, so that no job exists
-        :raises ImsSubmitUnknownError: if the answer is lost, so that a job may exist
+        :raises ImsSubmitUnknownError: if the answer is lost, so that a job may exist; not retried by Airflow, unless
+            there is a witness
         """
-        return self._blocking(self.asubmit, job_type, params)
+        return self._blocking(functools.partial(self.asubmit, witness=witness), job_type, params)
 
     async def aquery(self, job_type: str | JobType, job_id: str) -> JobSnapshot:
         """Asynchronous twin of :meth:`query`."""

@@ -170,7 +170,7 @@ class ImsJobSensor(BaseSensorOperator):
             link = ImsJobLink.value(job_type, region=region, job_id=self.job_id)
             context["ti"].xcom_push(key=ImsJobLink.key, value=link)
         first, polls = _earlier_starts(context) if comes_back else (None, 0)
-        return patience.wait_for(
+        wait = patience.wait_for(
             job_type,
             self.job_id,
             since=first.timestamp() if first else time.time(),
@@ -179,6 +179,8 @@ class ImsJobSensor(BaseSensorOperator):
             polls=polls,
             log=self.log,
         )
+        wait.announce()
+        return wait
 
     def _leave(self, wait: Wait, region: str) -> NoReturn:
         """Free the worker slot until the next poll."""

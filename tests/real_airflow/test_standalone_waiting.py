@@ -8,35 +8,28 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from packaging.version import Version
 
 from dev.sandbox import AirflowSandbox
 from dev.standalone import StandaloneAirflow
+from tests.runs import AIRFLOW, PATIENCE, SETTINGS, TASK, Run, media_of, needs_airflow_3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_ims.emulator.process import EmulatorProcess
 
-AIRFLOW = Version(version("apache-airflow")).release
-
 pytestmark = [
-    pytest.mark.skipif(AIRFLOW < (3,), reason="StandaloneAirflow uses the REST API and the login of Airflow 3"),
+    needs_airflow_3,
     pytest.mark.timeout(600),  # the first test waits for Airflow's start too
 ]
 triggers_have_on_kill = pytest.mark.skipif(
     AIRFLOW < (3, 3), reason="before Airflow 3.3 nothing tells a trigger that its task was cleared or marked"
 )
 
-TASK = "extract"
-PATIENCE = 90.0
-"""Seconds in which anything that is waited for has happened, on a slow machine too."""
 EXECUTION_TIMEOUT = timedelta(seconds=30)
 
 DAGS = f"""
@@ -74,88 +67,6 @@ VIDEOS: dict[str, dict[str, Any]] = {
     "synchronous": {},
 }
 
-SETTINGS = {
-    # A triggerer is taken for dead after seconds, not after half a minute.
-    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
-    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "4",
-    # A worker learns from the answer to its heartbeat that its task was marked.
-    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
-}
-
-
-@dataclass(frozen=True)
-class Run:
-    """The one run of a DAG, and what the emulator knows of its jobs."""
-
-    airflow: StandaloneAirflow
-    emulator: EmulatorProcess
-    dag_id: str
-    run_id: str
-
-    @property
-    def media(self) -> str:
-        """The DAG's video."""
-        return media_of(self.dag_id)
-
-    def wait_for_end(self) -> str:
-        """Wait until the run has ended, and return ``success`` or ``failed``."""
-        return self.airflow.wait_for_run(self.dag_id, self.run_id, PATIENCE)
-
-    def wait_until_polled(self, state: str) -> dict[str, Any]:
-        """Wait until the task is in a state and its job was asked for twice, and return the job."""
-
-        def polled() -> dict[str, Any] | None:
-            found = [job for job in self.jobs() if job["queries"] >= 2]
-            return found[0] if found and self.task()["state"] == state else None
-
-        return self.airflow.wait_until(f"{self.dag_id} is {state} and its job was polled", polled, PATIENCE)
-
-    def task(self, task_id: str = TASK) -> dict[str, Any]:
-        """Return a task's instance."""
-        (found,) = [ti for ti in self.airflow.task_instances(self.dag_id, self.run_id) if ti["task_id"] == task_id]
-        return found
-
-    def xcom(self, key: str, task_id: str = TASK) -> Any:
-        """Return what a task has pushed."""
-        return self.airflow.xcom(self.dag_id, self.run_id, task_id, key)
-
-    def log(self) -> list[dict[str, Any]]:
-        """Return the log of the task's first attempt, as the UI shows it."""
-        return self.airflow.task_log(self.dag_id, self.run_id, TASK)
-
-    def wait_for_warning(self, job_id: str) -> dict[str, Any]:
-        """Wait until the log warns that a job goes on, and return that line."""
-        goes_on = (
-            f"This task no longer waits for job {job_id}. IMS has no action that cancels a CopyrightExtractJob: "
-            f"the job goes on, and is billed."
-        )
-
-        def warning() -> dict[str, Any] | None:
-            return next((line for line in self.log() if line["event"].startswith(goes_on)), None)
-
-        return self.airflow.wait_until(f"the log of {self.dag_id} warns of job {job_id}", warning, PATIENCE)
-
-    def mark_failed(self) -> None:
-        """Mark the task as failed."""
-        self.airflow.mark(self.dag_id, self.run_id, TASK, "failed")
-
-    def clear(self) -> None:
-        """Clear the task."""
-        self.airflow.clear(self.dag_id, self.run_id, TASK)
-
-    def jobs(self) -> list[dict[str, Any]]:
-        """Return the jobs on the DAG's video, the oldest first."""
-        return [job for job in self.emulator.jobs() if job["media"] == self.media]
-
-    def billed(self) -> list[str]:
-        """Return the JobIds on the bill for the DAG's video."""
-        return [line["job_id"] for line in self.emulator.bill()["lines"] if line["media"] == self.media]
-
-
-def media_of(dag_id: str) -> str:
-    return f"oss://waiting/{dag_id}.mp4"
-
 
 @pytest.fixture(scope="module")
 def runs(ims_emulator_process: EmulatorProcess) -> Iterator[dict[str, Run]]:
@@ -177,7 +88,7 @@ def test_marking_a_deferred_task_failed_says_what_goes_on(runs: dict[str, Run]) 
     run = runs["marked"]
     job = run.wait_until_polled("deferred")
     run.mark_failed()
-    warning = run.wait_for_warning(job["job_id"])
+    warning = wait_for_warning(run, job["job_id"])
     assert warning["level"] == "warning"
     assert warning["logger"].endswith("ImsJobTrigger")
     assert run.wait_for_end() == "failed"
@@ -189,7 +100,7 @@ def test_marking_a_waiting_task_failed_says_what_goes_on(runs: dict[str, Run]) -
     run = runs["synchronous"]
     job = run.wait_until_polled("running")
     run.mark_failed()
-    warning = run.wait_for_warning(job["job_id"])
+    warning = wait_for_warning(run, job["job_id"])
     assert warning["level"] == "warning"
     assert warning["logger"].endswith("ImsSubmitCopyrightExtractJobOperator")
     assert run.wait_for_end() == "failed"
@@ -204,7 +115,7 @@ def test_clearing_a_deferred_task_submits_again_and_says_so(runs: dict[str, Run]
     run.emulator.put_media(run.media, watermark="(c) Cleared", processing_time=2)
     run.clear()
     assert run.wait_for_end() == "success"
-    run.wait_for_warning(old)
+    wait_for_warning(run, old)
     new = run.xcom("return_value")
     assert run.billed() == [old, new]
     assert run.xcom("job_id") == new
@@ -281,6 +192,19 @@ def test_killed_triggerer_loses_nothing(runs: dict[str, Run]) -> None:
     assert run.wait_for_end() == "success"
     assert run.xcom("watermark") == "(c) Outlived"
     assert run.billed() == [run.xcom("return_value")] == [job["job_id"]]
+
+
+def wait_for_warning(run: Run, job_id: str) -> dict[str, Any]:
+    """Wait until the log warns that a job goes on, and return that line."""
+    goes_on = (
+        f"This task no longer waits for job {job_id}. IMS has no action that cancels a CopyrightExtractJob: "
+        f"the job goes on, and is billed."
+    )
+
+    def warning() -> dict[str, Any] | None:
+        return next((line for line in run.log() if line["event"].startswith(goes_on)), None)
+
+    return run.airflow.wait_until(f"the log of {run.dag_id} warns of job {job_id}", warning, PATIENCE)
 
 
 def at(time: str) -> datetime:

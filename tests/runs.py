@@ -1,0 +1,99 @@
+"""Runs of DAGs in a whole Airflow (scheduler, triggerer, API server and workers as processes), and what they cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from packaging.version import Version
+
+if TYPE_CHECKING:
+    from airflow_provider_ims.emulator.process import EmulatorProcess
+    from dev.standalone import StandaloneAirflow
+
+AIRFLOW = Version(version("apache-airflow")).release
+
+needs_airflow_3 = pytest.mark.skipif(
+    AIRFLOW < (3,), reason="StandaloneAirflow uses the REST API and the login of Airflow 3"
+)
+needs_a_store = pytest.mark.skipif(
+    AIRFLOW < (3, 3), reason="before Airflow 3.3 nothing is kept from one attempt of a task to the next"
+)
+
+TASK = "extract"
+PATIENCE = 120.0
+"""Seconds in which anything that is waited for has happened, on a slow machine too."""
+
+SETTINGS = {
+    # A triggerer is taken for dead after seconds, not after half a minute.
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "4",
+    # A worker learns from the answer to its heartbeat that its task was marked.
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
+}
+"""Settings with which a test does not wait for Airflow's own pauses."""
+
+
+def media_of(dag_id: str) -> str:
+    """Return the video of a DAG."""
+    return f"oss://waiting/{dag_id}.mp4"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The one run of a DAG, and what the emulator knows of its jobs."""
+
+    airflow: StandaloneAirflow
+    emulator: EmulatorProcess
+    dag_id: str
+    run_id: str
+
+    @property
+    def media(self) -> str:
+        """The DAG's video."""
+        return media_of(self.dag_id)
+
+    def wait_for_end(self) -> str:
+        """Wait until the run has ended, and return ``success`` or ``failed``."""
+        return self.airflow.wait_for_run(self.dag_id, self.run_id, PATIENCE)
+
+    def wait_until_polled(self, state: str) -> dict[str, Any]:
+        """Wait until the task is in a state and its job was asked for twice, and return the job."""
+
+        def polled() -> dict[str, Any] | None:
+            found = [job for job in self.jobs() if job["queries"] >= 2]
+            return found[0] if found and self.task()["state"] == state else None
+
+        return self.airflow.wait_until(f"{self.dag_id} is {state} and its job was polled", polled, PATIENCE)
+
+    def task(self, task_id: str = TASK) -> dict[str, Any]:
+        """Return a task's instance."""
+        (found,) = [ti for ti in self.airflow.task_instances(self.dag_id, self.run_id) if ti["task_id"] == task_id]
+        return found
+
+    def xcom(self, key: str, task_id: str = TASK) -> Any:
+        """Return what a task has pushed."""
+        return self.airflow.xcom(self.dag_id, self.run_id, task_id, key)
+
+    def log(self, try_number: int = 1) -> list[dict[str, Any]]:
+        """Return the log of an attempt of the task, as the UI shows it."""
+        return self.airflow.task_log(self.dag_id, self.run_id, TASK, try_number)
+
+    def mark_failed(self) -> None:
+        """Mark the task as failed."""
+        self.airflow.mark(self.dag_id, self.run_id, TASK, "failed")
+
+    def clear(self) -> None:
+        """Clear the task."""
+        self.airflow.clear(self.dag_id, self.run_id, TASK)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return the jobs on the DAG's video, the oldest first."""
+        return [job for job in self.emulator.jobs() if job["media"] == self.media]
+
+    def billed(self) -> list[str]:
+        """Return the JobIds on the bill for the DAG's video."""
+        return [line["job_id"] for line in self.emulator.bill()["lines"] if line["media"] == self.media]
