@@ -160,6 +160,16 @@ class StandaloneAirflow:
         """
         return self._call(method, f"/api/v2{path}", payload, {"Authorization": f"Bearer {self.token}"})
 
+    def tell(self, method: str, path: str, payload: object) -> None:
+        """Give the REST API a command, and again where SQLite was locked: then nothing was done.
+
+        :param method: HTTP method
+        :param path: below ``/api/v2``
+        :param payload: sent as JSON; where it creates something, with an id
+        :raises ApiError: if it refused
+        """
+        self.wait_until(f"{method} {path} is done", lambda: [self.request(method, path, payload)], _CALL_TIMEOUT)
+
     def wait_for_dag(self, dag_id: str, timeout: float = PARSE_TIMEOUT) -> None:
         """Wait until a DAG is parsed.
 
@@ -181,8 +191,10 @@ class StandaloneAirflow:
         :param conf: the run's configuration
         """
         self.wait_for_dag(dag_id)
-        run = self.request("POST", f"/dags/{quote(dag_id)}/dagRuns", {"logical_date": None, "conf": conf or {}})
-        run_id: str = run["dag_run_id"]
+        run_id = f"manual__{secrets.token_hex(8)}"
+        self.tell(
+            "POST", f"/dags/{quote(dag_id)}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "conf": conf or {}}
+        )
         return run_id
 
     def wait_for_run(self, dag_id: str, run_id: str, timeout: float = RUN_TIMEOUT) -> str:
@@ -237,13 +249,7 @@ class StandaloneAirflow:
         :param task_id: the task's id
         :param state: ``failed`` or ``success``
         """
-        path = _task_path(dag_id, run_id, task_id)
-        # Asked again where SQLite was locked: then nothing was done.
-        self.wait_until(
-            f"task {task_id} of DAG {dag_id} is marked",
-            lambda: [self.request("PATCH", path, {"new_state": state})],
-            _CALL_TIMEOUT,
-        )
+        self.tell("PATCH", _task_path(dag_id, run_id, task_id), {"new_state": state})
 
     def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
         """Clear a task, whatever its state, so that it runs again.
@@ -253,10 +259,7 @@ class StandaloneAirflow:
         :param task_id: the task's id
         """
         choice = {"dag_run_id": run_id, "task_ids": [task_id], "only_failed": False, "dry_run": False}
-        path = f"/dags/{quote(dag_id)}/clearTaskInstances"
-        self.wait_until(
-            f"task {task_id} of DAG {dag_id} is cleared", lambda: [self.request("POST", path, choice)], _CALL_TIMEOUT
-        )
+        self.tell("POST", f"/dags/{quote(dag_id)}/clearTaskInstances", choice)
 
     def kill_component(self, component: str) -> None:
         """Kill a component and all that it has started, as a machine that goes down does. Nothing starts it again.

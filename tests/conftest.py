@@ -41,6 +41,18 @@ def connect(ims_emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> C
     return set_connection
 
 
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Return a function that returns what was logged since its last call: Airflow 3 prints it, Airflow 2 logs it."""
+
+    def read() -> str:
+        text = capsys.readouterr().out + caplog.text
+        caplog.clear()
+        return text
+
+    return read
+
+
 @pytest.fixture(scope="session", autouse=True)
 def airflow_home() -> Iterator[None]:
     """Migrate the home's database once: looking a connection up may ask it."""

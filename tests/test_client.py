@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import socket
@@ -18,6 +19,7 @@ from airflow_provider_ims.exceptions import (
     ImsConfigurationError,
     ImsCredentialsError,
     ImsError,
+    ImsRecordError,
     ImsRequestError,
     ImsServiceError,
     ImsSubmitUnknownError,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_ims.emulator.process import EmulatorProcess
+    from airflow_provider_ims.submissions import SubmissionWitness
 
 SUBMIT = "SubmitCopyrightExtractJob"
 QUERY = "QueryCopyrightExtractJob"
@@ -61,9 +64,9 @@ async def call(settings: ImsSettings, action: str = QUERY, params: dict[str, Any
         return await client.call(action, params or {"JobId": "J"})
 
 
-async def submit(settings: ImsSettings) -> dict[str, Any]:
+async def submit(settings: ImsSettings, witness: SubmissionWitness | None = None) -> dict[str, Any]:
     async with ImsClient(settings) as client:
-        return await client.submit(SUBMIT, SUBMISSION)
+        return await client.submit(SUBMIT, SUBMISSION, witness)
 
 
 async def test_submission_arrives_once_and_whole(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
@@ -74,6 +77,94 @@ async def test_submission_arrives_once_and_whole(ims_emulator: EmulatorProcess, 
     assert json.loads(request["parameters"].pop("Input")) == SUBMISSION["Input"]
     assert request["parameters"] == {}
     assert [job["job_id"] for job in ims_emulator.jobs()] == [body["Data"]["JobId"]]
+
+
+class Witness:
+    """Writes down what it is told.
+
+    :param refuses: what it raises when the request is about to be sent
+    """
+
+    def __init__(self, refuses: Exception | None = None) -> None:
+        self.told: list[str] = []
+        self.refuses = refuses
+
+    def about_to_send(self) -> None:
+        self.told.append("about to send")
+        if self.refuses is not None:
+            raise self.refuses
+
+    def not_carried_out(self) -> None:
+        self.told.append("not carried out")
+
+    def answered(self, response: dict[str, Any]) -> None:
+        self.told.append(f"answered {response['Data']['JobId']}")
+
+    def lost(self, request_id: str | None) -> None:
+        raise AssertionError("that is the hook's part")
+
+
+async def told_of(settings: ImsSettings) -> list[str]:
+    """Return what a witness of a submission was told, whatever came of it."""
+    witness = Witness()
+    with contextlib.suppress(ImsError):
+        await submit(settings, witness)
+    return witness.told
+
+
+REFUSAL = {"status": 400, "body": '{"Code": "InvalidParameter.Input"}'}
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "told"),
+    [
+        (None, {}, ["about to send", "answered {}"]),
+        ("throttle", {}, ["about to send", "not carried out"]),
+        ("answer", REFUSAL, ["about to send", "not carried out"]),
+        ("cut_before", {}, ["about to send"]),
+        ("cut_after", {}, ["about to send"]),
+        ("html_502", {}, ["about to send"]),
+        ("hang", {}, ["about to send"]),
+    ],
+)
+async def test_witness_is_told_what_becomes_of_a_submission(
+    kind: str | None, options: dict[str, Any], told: list[str], ims_emulator: EmulatorProcess, settings: ImsSettings
+) -> None:
+    """A witness knows before the service does, and hears of the job, or that certainly none was created."""
+    if kind:
+        ims_emulator.fault(SUBMIT, kind, **options)
+    seen = await told_of(dataclasses.replace(settings, read_timeout=0.5))
+    assert seen == [text.format(*(job["job_id"] for job in ims_emulator.jobs())) for text in told]
+
+
+@pytest.mark.parametrize("endpoint", [PORT_OF_NOBODY, "https://ims.invalid", "TLS"])
+async def test_witness_is_not_bothered_where_there_is_no_connection(
+    endpoint: str, ims_emulator: EmulatorProcess, settings: ImsSettings
+) -> None:
+    """As long as the connection does not stand, handshake included, there is nothing that could be lost."""
+    if endpoint == "TLS":
+        endpoint = settings.endpoint.replace("http://", "https://")
+    assert await told_of(dataclasses.replace(settings, endpoint=endpoint)) == []
+
+
+async def test_witness_can_keep_a_submission_from_being_sent(
+    ims_emulator: EmulatorProcess, settings: ImsSettings
+) -> None:
+    """What the witness raises is what the caller gets; the connection is closed and nothing went over it."""
+    witness = Witness(refuses=ImsRecordError("no"))
+    with pytest.raises(ImsRecordError):
+        await submit(settings, witness)
+    assert witness.told == ["about to send", "not carried out"]
+    assert ims_emulator.requests() == []
+
+
+async def test_witness_of_an_interrupted_submission(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
+    """An interruption after the request went out says nothing of the job."""
+    ims_emulator.fault(SUBMIT, "hang")
+    witness = Witness()
+    with pytest.raises(ImsSubmitUnknownError):
+        await asyncio.wait_for(submit(settings, witness), 0.3)
+    assert witness.told == ["about to send"]
 
 
 async def test_any_text_survives_the_signature(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:

@@ -74,7 +74,7 @@ def _submit_copyright_extract_job(service: Service, parameters: Mapping[str, str
     user_data = parameters.get("UserData")
     if user_data is not None and len(user_data.encode()) > MAX_USER_DATA_BYTES:
         raise _invalid("UserData", f"it must not be longer than {MAX_USER_DATA_BYTES} bytes")
-    job = service.create_job(media, algo_type, user_data)
+    job = service.create_job(media, algo_type, user_data, parameters.get("ClientToken"))
     return _ok({"JobId": job.job_id})
 
 

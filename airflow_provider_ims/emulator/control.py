@@ -17,6 +17,7 @@ from airflow_provider_ims.emulator.service import (
     ALGO_TYPES,
     CURRENCY,
     PRICE_PER_MINUTE,
+    ClientToken,
     Job,
     MediaObject,
     UnknownJob,
@@ -173,6 +174,7 @@ class _Control:
             now,
             processing_time=fields.seconds("processing_time", now.processing_time),
             unknown_job=fields.word("unknown_job", UnknownJob, now.unknown_job),
+            client_token=fields.word("client_token", ClientToken, now.client_token),
         )
         fields.done()
         self._service.settings = changed

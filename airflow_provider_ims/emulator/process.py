@@ -175,7 +175,11 @@ class EmulatorProcess:
         return answer
 
     def configure(self, **settings: Any) -> None:
-        """Change ``processing_time`` (seconds, for jobs yet to come) or ``unknown_job`` (``error`` or ``silent``)."""
+        """Change settings.
+
+        :param settings: ``processing_time`` (seconds, for jobs yet to come), ``unknown_job`` (``error`` or ``silent``),
+            ``client_token`` (``ignored`` or ``honoured``).
+        """
         self._call("PATCH", "/settings", settings)
 
     def reset(self) -> None:

@@ -49,16 +49,29 @@ class UnknownJob(StrEnum):
     SILENT = "silent"
 
 
+class ClientToken(StrEnum):
+    """What a ``ClientToken`` does with a submission.
+
+    The watermark actions take none and ignore it. In other families a token that was seen before makes no second job,
+    so that a client can prove that it sends the same one again.
+    """
+
+    IGNORED = "ignored"
+    HONOURED = "honoured"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What can be changed while the emulator runs.
 
     :param processing_time: seconds of emulator time until a new job is done.
     :param unknown_job: see :class:`UnknownJob`.
+    :param client_token: see :class:`ClientToken`.
     """
 
     processing_time: float = 5.0
     unknown_job: UnknownJob = UnknownJob.ERROR
+    client_token: ClientToken = ClientToken.IGNORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +109,7 @@ class Job:
     :param source: the media object as it was when the job was created, None if there was none.
     :param created_at: seconds since the epoch on the emulator's clock.
     :param done_at: the same; the job is done from then on.
+    :param client_token: the token of its submission.
     :param queries: how often the job was asked for.
     """
 
@@ -106,6 +120,7 @@ class Job:
     user_data: str | None
     created_at: float
     done_at: float
+    client_token: str | None = None
     queries: int = 0
 
     def is_done(self, now: float) -> bool:
@@ -193,11 +208,15 @@ class Service:
         self.media = {}
         self.jobs = {}
 
-    def create_job(self, media: str, algo_type: str, user_data: str | None) -> Job:
-        """Create a job, which also puts it on the bill.
+    def create_job(self, media: str, algo_type: str, user_data: str | None, client_token: str | None = None) -> Job:
+        """Create a job, which also puts it on the bill; or return that of the same token, where tokens are honoured.
 
         :param media: canonical name. An object that does not exist is accepted; its job never finds anything.
         """
+        if client_token is not None and self.settings.client_token is ClientToken.HONOURED:
+            for job in self.jobs.values():
+                if job.client_token == client_token:
+                    return job
         source = self.media.get(media)
         seconds = self.settings.processing_time
         if source is not None and source.processing_time is not None:
@@ -211,6 +230,7 @@ class Service:
             user_data=user_data,
             created_at=now,
             done_at=now + seconds,
+            client_token=client_token,
         )
         self.jobs[job.job_id] = job
         return job

@@ -97,3 +97,8 @@ FORGOTTEN = [
     Crash(Point.BEFORE_DEFER, Way.DEFER, durable=False),
 ]
 CRASHES = [*REMEMBERED, *FORGOTTEN]
+
+MAPPED = "mapped"
+"""A DAG of mapped tasks, all of which die before XCom; it has runs of several kinds at once."""
+INSTANCES = 2
+RUN_TYPES = ("manual", "scheduled", "backfill")

@@ -10,16 +10,16 @@ import os
 import signal
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_ims.emulator.process import EmulatorProcess
 from dev.sandbox import ROOT, AirflowSandbox
-from dev.standalone import ApiError, StandaloneAirflow
-from tests.chaos.crash_points import CRASHES, Crash, Point, Way
+from dev.standalone import FINAL_STATES, ApiError, StandaloneAirflow
+from tests.chaos.crash_points import CRASHES, INSTANCES, MAPPED, RUN_TYPES, Crash, Point, Way
 from tests.chaos.wires import SwallowedAnswer, UnansweredHandshake, Wire
-from tests.runs import PATIENCE, SETTINGS, Run, media_of, needs_a_store
+from tests.runs import PATIENCE, SETTINGS, TASK, Run, media_of, needs_a_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +30,7 @@ pytestmark = [
 ]
 
 DAG_FILE = Path(__file__).parent / "dags" / "crashes.py"
+MAPPED_MEDIA = [media_of(f"{run_type}-{number}") for run_type in RUN_TYPES for number in range(INSTANCES)]
 LONG = 3600
 """Seconds that a job takes whose test advances the clock."""
 
@@ -41,8 +42,12 @@ class Suite:
         self, airflow: StandaloneAirflow, emulators: dict[str, EmulatorProcess], wires: dict[str, Wire], pids: Path
     ) -> None:
         self.airflow = airflow
+        self.emulator = emulators[MAPPED]
         self.wires = wires
         self.pids = pids
+        day = "2020-01-01T00:00:00Z"
+        airflow.wait_for_dag(MAPPED)
+        airflow.tell("POST", "/backfills", {"dag_id": MAPPED, "from_date": day, "to_date": day})
         self.runs = {
             dag_id: Run(airflow, emulator, dag_id, airflow.trigger(dag_id)) for dag_id, emulator in emulators.items()
         }
@@ -57,7 +62,9 @@ def suite(ims_emulator_process: EmulatorProcess, tmp_path_factory: pytest.TempPa
     """Start Airflow and a run of each DAG. Nobody may reset the emulator until the end of the module."""
     ims_emulator_process.reset()
     pids = tmp_path_factory.mktemp("pids")
-    emulators: dict[str, EmulatorProcess] = {}
+    emulators = {MAPPED: ims_emulator_process}
+    for media in MAPPED_MEDIA:
+        ims_emulator_process.put_media(media, watermark=f"(c) {media}", processing_time=3)
     wires: dict[str, Wire] = {}
     connections = {"ims_default": ims_emulator_process.connection()}
     with ExitStack() as stack:
@@ -79,7 +86,9 @@ def suite(ims_emulator_process: EmulatorProcess, tmp_path_factory: pytest.TempPa
         env = {f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(fields) for conn_id, fields in connections.items()}
         sandbox = stack.enter_context(AirflowSandbox({**env, "IMS_PIDS": str(pids), "PYTHONPATH": str(ROOT)}))
         sandbox.add_dag(DAG_FILE)
-        airflow = stack.enter_context(StandaloneAirflow(sandbox, env=SETTINGS))
+        # Some workers are held where they are until their test comes.
+        env = {**SETTINGS, "AIRFLOW__CORE__PARALLELISM": "16"}
+        airflow = stack.enter_context(StandaloneAirflow(sandbox, env=env))
         yield Suite(airflow, emulators, wires, pids)
 
 
@@ -114,6 +123,28 @@ def test_crash_costs_no_second_job(crash: Crash, suite: Suite) -> None:
     assert run.xcom("request_id")
     if crash.way is not Way.SUBMIT:
         assert run.xcom("watermark") == f"(c) {crash.dag_id}"
+
+
+def test_instances_and_runs_do_not_mix_their_jobs(suite: Suite) -> None:
+    """Mapped instances and runs of all kinds that die at the same time each go on with the job of their own."""
+    airflow = suite.airflow
+
+    def ended() -> list[dict[str, Any]]:
+        runs: list[dict[str, Any]] = airflow.request("GET", f"/dags/{MAPPED}/dagRuns")["dag_runs"]
+        return runs if {run["run_type"] for run in runs if run["state"] in FINAL_STATES} == set(RUN_TYPES) else []
+
+    runs = airflow.wait_until("runs of all kinds have ended", ended, PATIENCE)
+    assert [run["state"] for run in runs] == ["success"] * len(RUN_TYPES)
+    lines = [line for line in suite.emulator.bill()["lines"] if line["media"] in MAPPED_MEDIA]
+    bill = {line["media"]: line["job_id"] for line in lines}
+    assert len(bill) == len(lines) == len(MAPPED_MEDIA)
+    for run in runs:
+        instances = airflow.task_instances(MAPPED, run["dag_run_id"])
+        assert sorted((ti["map_index"], ti["try_number"]) for ti in instances) == [(n, 2) for n in range(INSTANCES)]
+        for number in range(INSTANCES):
+            media = media_of(f"{run['run_type']}-{number}")
+            for key, value in (("return_value", bill[media]), ("job_id", bill[media]), ("watermark", f"(c) {media}")):
+                assert airflow.xcom(MAPPED, run["dag_run_id"], TASK, key, map_index=number) == value
 
 
 def polls(run: Run) -> int:

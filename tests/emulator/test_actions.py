@@ -51,6 +51,16 @@ def test_each_submission_is_a_job_of_its_own(call: Any) -> None:
     assert len(call.emulator.jobs()) == 2
 
 
+@pytest.mark.parametrize(("setting", "jobs"), [("ignored", [1, 2, 3]), ("honoured", [1, 1, 2])])
+def test_client_token(call: Any, setting: str, jobs: list[int]) -> None:
+    """Where tokens are honoured, one that was seen before makes no second job; the watermark actions ignore them."""
+    call.emulator.configure(client_token=setting)
+    for token, expected in zip(["a", "a", "b"], jobs, strict=True):
+        answer = submit_input(call, {"Type": "OSS", "Media": FILM}, ClientToken=token)
+        assert [job["job_id"] for job in call.emulator.jobs()][expected - 1] == answer.body["Data"]["JobId"]
+        assert len(call.emulator.bill()["lines"]) == expected
+
+
 @pytest.mark.parametrize(
     "media",
     [

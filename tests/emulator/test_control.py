@@ -100,6 +100,7 @@ def test_a_media_object_is_replaced_under_its_other_name(ims_emulator: EmulatorP
         ("POST", "/clock", "{}", "advance is required"),
         ("POST", "/clock", '{"advance": -1}', "advance must be a number of seconds, 0 or more"),
         ("PATCH", "/settings", '{"unknown_job": "loud"}', "unknown_job must be one of: error, silent"),
+        ("PATCH", "/settings", '{"client_token": "lost"}', "client_token must be one of: ignored, honoured"),
         ("PATCH", "/settings", '{"region": "cn-beijing"}', "settings does not take: region. It takes: "),
     ],
 )
@@ -147,7 +148,8 @@ def test_settings_can_be_changed_one_by_one(ims_emulator: EmulatorProcess) -> No
     ims_emulator.configure(unknown_job="silent")
     ims_emulator.configure(processing_time=9)
 
-    assert control(ims_emulator, "GET", "/settings") == (200, {"processing_time": 9, "unknown_job": "silent"})
+    settings = {"processing_time": 9, "unknown_job": "silent", "client_token": "ignored"}
+    assert control(ims_emulator, "GET", "/settings") == (200, settings)
 
 
 def test_jobs_are_listed_with_all_there_is_to_know(call: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +21,7 @@ from airflow_provider_ims.exceptions import (
 from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
 from airflow_provider_ims.triggers.job import ImsJobTrigger
+from tests.attempts import TaskInstance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,25 +30,6 @@ if TYPE_CHECKING:
 
 MEDIA = "oss://rights-evidence/clip.mp4"
 QUICK = {"poll_interval": 0.1, "max_poll_interval": 0.1, "timeout": 0.3}
-
-
-class TaskInstance:
-    """As much of a task instance as the operator looks at."""
-
-    map_index = -1
-
-    def __init__(self, *, refuses: str | None = None) -> None:
-        self.start_date = datetime.now(UTC)
-        self.xcoms: dict[str, Any] = {}
-        self.refuses = refuses
-
-    def xcom_push(self, key: str, value: object) -> None:
-        if key == self.refuses:
-            raise ConnectionError("the database is gone")
-        self.xcoms[key] = value
-
-    def xcom_pull(self, *, task_ids: str, key: str, map_indexes: int) -> Any:
-        return self.xcoms.get(key)
 
 
 def operator(**arguments: Any) -> ImsSubmitCopyrightExtractJobOperator:
@@ -64,12 +46,6 @@ def emulator(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> Emu
     """Return an emulator whose one video has no watermark, so that every wait for it lasts."""
     ims_emulator.put_media(MEDIA, processing_time=0)
     return ims_emulator
-
-
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """Return a function that returns what tasks have logged: Airflow 3 prints it, Airflow 2 logs it."""
-    return lambda: capsys.readouterr().out + caplog.text
 
 
 @pytest.mark.parametrize(

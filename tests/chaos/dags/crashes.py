@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
-from tests.chaos.crash_points import CRASHES, Crash, Point, Way
+from tests.chaos.crash_points import CRASHES, INSTANCES, MAPPED, Crash, Point, Way
 from tests.runs import TASK, media_of
 
 if TYPE_CHECKING:
@@ -115,3 +116,13 @@ def dag_of(crash: Crash) -> DAG:
 
 for _crash in CRASHES:
     globals()[_crash.dag_id] = dag_of(_crash)
+
+with DAG(MAPPED, schedule="@yearly", start_date=datetime(2020, 1, 1, tzinfo=UTC), catchup=False) as mapped:
+    Mined.partial(
+        task_id=TASK,
+        point=Point.BEFORE_XCOM,
+        wait_for_completion=True,
+        poll_interval=0.5,
+        retries=3,
+        retry_delay=0.1,
+    ).expand(input_media=[media_of(f"{{{{ dag_run.run_type.value }}}}-{number}") for number in range(INSTANCES)])

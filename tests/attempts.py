@@ -1,0 +1,187 @@
+"""Airflow's part in the life of one task, in this process: attempts, their retries, XComs, the store, clears.
+
+For what needs many lives. ``tests/chaos/test_crashes.py`` has the same with a real Airflow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, TaskDeferred
+
+from airflow_provider_ims.durable import KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+    from airflow_provider_ims.operators.base import ImsJobBaseOperator
+
+
+class TaskInstance:
+    """As much of a task instance as the operator looks at.
+
+    :param number: number of the attempt
+    :param max_tries: number of the last attempt whose failure may be retried
+    :param refuses: the XCom key that cannot be pushed
+    """
+
+    dag_id, run_id, task_id, map_index = "dag", "run", "extract", -1
+
+    def __init__(self, *, number: int = 1, max_tries: int = 0, refuses: str | None = None) -> None:
+        self.try_number = number
+        self.max_tries = max_tries
+        self.start_date = datetime.now(UTC)
+        self.xcoms: dict[str, Any] = {}
+        self.refuses = refuses
+
+    def xcom_push(self, key: str, value: object) -> None:
+        """Push, unless the key is refused."""
+        if key == self.refuses:
+            raise ConnectionError("the database is gone")
+        self.xcoms[key] = value
+
+    def xcom_pull(self, *, task_ids: str, key: str, map_indexes: int) -> Any:
+        """Pull what was pushed."""
+        return self.xcoms.get(key)
+
+
+class Store:
+    """As much of ``task_state_store`` as the operator uses; what is stored goes through JSON.
+
+    ``troubles`` has what happens instead of a call: the second ``set`` is ``("set", 2)``.
+    """
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.retention: timedelta | None = None
+        self.troubles: dict[tuple[str, int], BaseException] = {}
+        self._calls: Counter[str] = Counter()
+
+    def get(self, key: str) -> Any:
+        """Return a value, None where there is none."""
+        self._check("get")
+        return json.loads(self.values.get(key, "null"))
+
+    def set(self, key: str, value: Any, *, retention: timedelta) -> None:
+        """Store a value."""
+        self._check("set")
+        self.values[key] = json.dumps(value)
+        self.retention = retention
+
+    def delete(self, key: str) -> None:
+        """Delete a value."""
+        self._check("delete")
+        self.values.pop(key, None)
+
+    def _check(self, call: str) -> None:
+        self._calls[call] += 1
+        if trouble := self.troubles.get((call, self._calls[call])):
+            raise trouble
+
+
+class WorkerCrash(BaseException):
+    """The worker is gone, whatever the code was about to do."""
+
+
+@dataclass
+class TaskLife:
+    """One task instance over its attempts.
+
+    :param make: makes the operator anew, as each process does
+    :param retries: the task's
+    :param store: what outlives attempts, None for an Airflow before 3.3
+    """
+
+    make: Callable[[], ImsJobBaseOperator]
+    retries: int = 3
+    store: Store | None = field(default_factory=Store)
+    number: int = 0
+    max_tries: int | None = None
+    clear_number: int = 0
+    ti: TaskInstance = field(default_factory=TaskInstance)
+    error: BaseException | None = None
+
+    def clear(self, *, retries: int | None = None) -> None:
+        """Clear the task; perhaps the DAG has another number of retries by now."""
+        self.retries = self.retries if retries is None else retries
+        self.max_tries = self.number + self.retries
+        self.clear_number += 1
+
+    def attempt(self, *, refuses: str | None = None) -> str:
+        """Run one attempt, deferral included, and return the task's state after it."""
+        self.max_tries = self.retries if self.max_tries is None else self.max_tries
+        self.number += 1
+        self.ti = TaskInstance(number=self.number, max_tries=self.max_tries, refuses=refuses)
+        self.error = None
+        try:
+            self._run()
+        except WorkerCrash:
+            return self._failed()
+        except (AirflowFailException, AirflowSensorTimeout) as error:
+            self.error = error
+            return "failed"
+        except Exception as error:  # noqa: BLE001 - as Airflow does
+            self.error = error
+            return self._failed()
+        return "success"
+
+    def run(self, *, retry_delay: float = 0.0) -> str:
+        """Run attempts until the task has ended, and return ``success`` or ``failed``.
+
+        :param retry_delay: pause between two attempts, in seconds
+        """
+        while (state := self.attempt()) == "up_for_retry":
+            time.sleep(retry_delay)
+        return state
+
+    def record(self) -> dict[str, Any] | None:
+        """Return what the task remembers."""
+        value: dict[str, Any] | None = json.loads(self.store.values.get(KEY, "null")) if self.store else None
+        return value
+
+    def age(self, seconds: float) -> None:
+        """Let the submission be so much longer ago."""
+        record = self.record()
+        if self.store is not None and record is not None:
+            self.store.values[KEY] = json.dumps({**record, "at": record["at"] - seconds})
+
+    def context(self) -> Any:
+        """Return the context of the attempt."""
+        run = SimpleNamespace(clear_number=self.clear_number)
+        store = {} if self.store is None else {"task_state_store": self.store}
+        return {"ti": self.ti, "dag_run": run, **store}
+
+    def _run(self) -> None:
+        try:
+            result = self._operator().execute(self.context())
+        except TaskDeferred as deferred:
+            path, arguments = deferred.trigger.serialize()
+            event = asyncio.run(first_event(path, json.loads(json.dumps(arguments))))
+            result = self._operator().execute_complete(self.context(), json.loads(json.dumps(event)))
+        self.ti.xcoms["return_value"] = result
+
+    def _operator(self) -> ImsJobBaseOperator:
+        operator = self.make()
+        operator.retries = self.retries
+        return operator
+
+    def _failed(self) -> str:
+        return "up_for_retry" if self.max_tries and self.number <= self.max_tries else "failed"
+
+
+async def first_event(class_path: str, arguments: dict[str, Any]) -> Any:
+    """Run a trigger, as the triggerer makes it, to its event."""
+    module, _, name = class_path.rpartition(".")
+    trigger = getattr(importlib.import_module(module), name)(**arguments)
+    async for event in trigger.run():
+        return event.payload
+    raise AssertionError("the trigger ended without an event")

@@ -1,0 +1,170 @@
+"""Two attempts of a task alive at once: a worker that was taken for dead comes back. One job, one bill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil  # type: ignore[import-untyped] # a dependency of Airflow, which ships no types
+import pytest
+
+from airflow_provider_ims.emulator.process import EmulatorProcess
+from dev.sandbox import ROOT, AirflowSandbox
+from dev.standalone import StandaloneAirflow
+from tests.runs import PATIENCE, SETTINGS, Run, media_of, needs_a_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [
+    needs_a_store,
+    pytest.mark.timeout(600),  # the first test waits for Airflow's start too
+]
+
+DAG_FILE = Path(__file__).parent / "dags" / "zombies.py"
+HEARTBEATS = {
+    # A worker is taken for dead after seconds, not after five minutes.
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "12",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "1",
+}
+BEFORE_SUBMITTING, BEFORE_SENDING, WHILE_WAITING = "before_submitting", "before_sending", "while_waiting"
+CLEARED = "cleared_while_running"
+LONG = 3600
+"""Seconds that a job takes, unless its test advances the clock."""
+
+
+class Zombie:
+    """The first attempt of a DAG's task: its process, and the one that supervises it.
+
+    :param run: the DAG's run
+    :param pids: where the DAG writes them down
+    """
+
+    def __init__(self, run: Run, pids: Path) -> None:
+        self.run = run
+        self._file = pids / run.dag_id
+        self._pids: list[int] = []
+
+    @property
+    def task(self) -> int:
+        """Process id of the task."""
+        return self._pids[0]
+
+    def seem_dead(self) -> None:
+        """Wait until the task has come to its point, and stop it and its supervisor."""
+        self.run.airflow.wait_until(f"{self.run.dag_id} has come to its point", self._is_there, PATIENCE)
+        for pid in self._pids:
+            os.kill(pid, signal.SIGSTOP)
+
+    def wait_for_the_next(self) -> None:
+        """Wait until Airflow has begun another attempt."""
+        self.run.airflow.wait_until(
+            f"{self.run.dag_id} is tried again", lambda: self.run.task()["try_number"] == 2, PATIENCE
+        )
+
+    def wake(self) -> None:
+        """Let the task go on, and then its supervisor."""
+        for pid in self._pids:
+            os.kill(pid, signal.SIGCONT)
+
+    def wait_for_death(self) -> None:
+        """Wait until the process of the task has ended."""
+        self.run.airflow.wait_until(
+            f"the first attempt of {self.run.dag_id} has ended", lambda: not psutil.pid_exists(self.task), PATIENCE
+        )
+
+    def _is_there(self) -> bool:
+        if not self._file.exists():
+            return False
+        self._pids = [int(pid) for pid in self._file.read_text().split()]
+        if self.run.dag_id == WHILE_WAITING:
+            return bool(self.run.billed())
+        return bool(psutil.Process(self.task).status() == psutil.STATUS_STOPPED)
+
+
+@pytest.fixture(scope="module")
+def zombies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Zombie]]:
+    """Start Airflow and a run of each DAG, each with a service of its own, whose clock its test advances."""
+    pids = tmp_path_factory.mktemp("pids")
+    env = {"IMS_PIDS": str(pids), "PYTHONPATH": str(ROOT)}
+    with ExitStack() as stack:
+        emulators = {
+            dag_id: stack.enter_context(EmulatorProcess(processing_time=LONG))
+            for dag_id in (BEFORE_SUBMITTING, BEFORE_SENDING, WHILE_WAITING, CLEARED)
+        }
+        for dag_id, emulator in emulators.items():
+            emulator.put_media(media_of(dag_id), watermark=f"(c) {dag_id}")
+            env[f"AIRFLOW_CONN_{dag_id.upper()}"] = emulator.connection_json()
+        sandbox = stack.enter_context(AirflowSandbox(env))
+        sandbox.add_dag(DAG_FILE)
+        airflow = stack.enter_context(StandaloneAirflow(sandbox, env={**SETTINGS, **HEARTBEATS}))
+        zombies = {
+            dag_id: Zombie(Run(airflow, emulator, dag_id, airflow.trigger(dag_id)), pids)
+            for dag_id, emulator in emulators.items()
+        }
+        for dag_id in (BEFORE_SUBMITTING, BEFORE_SENDING, WHILE_WAITING):
+            zombies[dag_id].seem_dead()
+        yield zombies
+
+
+def check_success(run: Run, job_id: str) -> None:
+    """Let the job end, and check that it is the one that was paid for and handed on."""
+    run.emulator.advance(LONG)
+    assert run.wait_for_end() == "success"
+    assert run.xcom("return_value") == run.xcom("job_id") == job_id
+    assert run.xcom("watermark") == f"(c) {run.dag_id}"
+
+
+def test_worker_that_comes_back_before_its_submission_submits_nothing(zombies: dict[str, Zombie]) -> None:
+    """An attempt whose place was taken cannot write down a submission, and so sends none."""
+    zombie = zombies[BEFORE_SUBMITTING]
+    run = zombie.run
+    zombie.wait_for_the_next()
+    run.airflow.wait_until("the second attempt submits", run.billed, PATIENCE)
+    zombie.wake()
+    zombie.wait_for_death()
+    (job_id,) = run.billed()
+    check_success(run, job_id)
+    assert run.billed() == [job_id]
+
+
+def test_worker_that_comes_back_in_the_middle_of_its_submission(zombies: dict[str, Zombie]) -> None:
+    """The one request that nobody knows of is sent by the one that has written it down; nobody else submits."""
+    zombie = zombies[BEFORE_SENDING]
+    run = zombie.run
+    assert run.wait_for_end() == "failed"
+    assert run.task()["try_number"] == 2
+    assert any("ImsSubmitUnknownError" in json.dumps(line.get("error_detail")) for line in run.log(2))
+    assert run.billed() == []
+    os.kill(zombie.task, signal.SIGCONT)  # it sends before its supervisor is awake
+    run.airflow.wait_until("the first attempt submits", run.billed, PATIENCE)
+    zombie.wake()
+    zombie.wait_for_death()
+    assert len(run.billed()) == 1
+    assert run.task()["state"] == "failed"
+
+
+def test_worker_that_comes_back_while_it_waits(zombies: dict[str, Zombie]) -> None:
+    """Both attempts wait for the same job, and the second one hands on its result."""
+    zombie = zombies[WHILE_WAITING]
+    run = zombie.run
+    (job_id,) = run.billed()
+    zombie.wait_for_the_next()
+    zombie.wake()
+    zombie.wait_for_death()
+    check_success(run, job_id)
+    assert run.billed() == [job_id]
+
+
+def test_clear_of_a_running_task_submits_anew(zombies: dict[str, Zombie]) -> None:
+    """Who clears a task that runs wants a new job; the first attempt is ended, its job goes on."""
+    run = zombies[CLEARED].run
+    first = run.wait_until_polled("running")["job_id"]
+    run.clear()
+    run.airflow.wait_until("the second attempt submits", lambda: len(run.billed()) == 2, PATIENCE)
+    check_success(run, run.billed()[1])
+    assert run.billed()[0] == first
