@@ -11,7 +11,7 @@ BIN = $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-oldest lint bench screenshots build clean
+.PHONY: help demo ui test chaos test-oldest lint bench screenshots build clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -36,6 +36,10 @@ PARALLEL = --numprocesses auto --dist loadfile
 test: $(VENV)/.ready ## run the tests
 	@echo "Running the tests ..."
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+NIGHTS ?= 10
+chaos: $(VENV)/.ready ## kill workers and triggerers at random in NIGHTS runs, and let NIGHTS times as much go wrong
+	@IMS_NIGHTS=$(NIGHTS) IMS_SEEDS=$$((40 * $(NIGHTS))) $(BIN)/python -m pytest $(PARALLEL) tests/chaos $(ARGS)
 
 # The oldest Airflow that the provider promises, with the dependencies of its day; ours in the newest versions.
 VENV_OLDEST ?= .venv-oldest

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_ims.exceptions import ImsRecordError, without_retry
+from airflow_provider_ims.exceptions import ImsError, ImsRecordError, without_retry
 from airflow_provider_ims.jobs import JobType, Submission, submission
 from airflow_provider_ims.submissions import CLIENT_TOKEN, Request, moment, submission_unknown
 
@@ -169,6 +169,8 @@ class JobRecord:
         """The submission of this life of the task, None as long as there is none."""
         self.retry_is_safe = False
         """Whether a retry finds the job, or there is none to find."""
+        self.is_called_off = False
+        """Whether nothing is to be submitted any more: the task was killed."""
 
     @classmethod
     def of(cls, task: BaseOperator, context: Context, job_type: JobType, *, durable: bool) -> JobRecord:
@@ -264,7 +266,10 @@ class JobRecord:
         """Write down that a submission is on its way.
 
         :raises ImsRecordError: if that is not possible: then nothing may be sent
+        :raises ImsError: if the submission was called off
         """
+        if self.is_called_off:
+            raise ImsError("The task was killed before it had submitted its job. Nothing was sent.")
         self._write(at=time.time())
 
     def not_carried_out(self) -> None:
@@ -336,6 +341,6 @@ class JobRecord:
         except Exception as error:
             raise ImsRecordError(
                 f"What the task remembers of its submission could not be {what}: {type(error).__name__}: {error}.",
-                advice="This attempt has submitted nothing. Look at Airflow's API server; where the task was cleared "
-                "or another attempt took over, nothing is to be done.",
+                advice="Nothing is submitted without it. Look at Airflow's API server; where the task was cleared or "
+                "another attempt took over, nothing is to be done.",
             ) from error

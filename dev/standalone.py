@@ -229,15 +229,19 @@ class StandaloneAirflow:
             "GET", f"{task}/xcomEntries/{quote(key)}?map_index={map_index}&deserialize=false&stringify=false"
         )["value"]
 
-    def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> list[dict[str, Any]]:
+    def task_log(
+        self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, *, map_index: int = -1
+    ) -> list[dict[str, Any]]:
         """Return the lines of a task's log, as the UI shows them: dicts with ``event``, ``level`` and ``logger``.
 
         :param dag_id: the DAG's id
         :param run_id: the run's id
         :param task_id: the task's id
         :param try_number: which of its attempts
+        :param map_index: which of its mapped instances
         """
-        path = f"{_task_path(dag_id, run_id, task_id)}/logs/{try_number}?full_content=true"
+        task = _task_path(dag_id, run_id, task_id)
+        path = f"{task}/logs/{try_number}?full_content=true&map_index={map_index}"
         lines: list[dict[str, Any]] = self.request("GET", path)["content"]
         return lines
 

@@ -24,7 +24,7 @@ def example_ims_copyright_extract() -> None:
     submit = ImsSubmitCopyrightExtractJobOperator.partial(
         task_id="submit",
         user_data={"run_id": "{{ run_id }}"},  # comes back in the vendor's records of the job
-        retries=0,  # a worker that dies after the submission would make each retry a second bill
+        retries=2,  # from Airflow 3.3 on they go on with the job; before, one after a crash would be a second bill
     ).expand(input_media=SUSPECTS)
 
     @task

@@ -49,7 +49,7 @@ def example_ims_nightly_suspects() -> None:
             # The service does not say when there is nothing to find: we take four hours of silence for it.
             no_watermark_after=timedelta(hours=4),
             timeout=timedelta(hours=12),
-            retries=0,  # a worker that dies after the submission would make each retry a second bill
+            retries=2,  # from Airflow 3.3 on they go on with the job; before, one after a crash would be a second bill
         )
 
         @task(multiple_outputs=False)

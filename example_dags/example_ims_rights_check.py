@@ -29,7 +29,7 @@ def example_ims_rights_check() -> None:
     submit = ImsSubmitCopyrightExtractJobOperator(
         task_id="submit",
         input_media="{{ params.media }}",
-        retries=0,  # a worker that dies after the submission would make each retry a second bill
+        retries=2,  # from Airflow 3.3 on they go on with the job; before, one after a crash would be a second bill
     )
     watermark = ImsJobSensor(
         task_id="watermark",

@@ -637,7 +637,7 @@ def test_nothing_is_submitted_that_cannot_be_remembered(call: str, emulator: Emu
     assert isinstance(task.error, ImsRecordError)
     done = {"get": "read", "set": "written"}[call]
     assert f"could not be {done}: ConnectionError: the API server is gone" in str(task.error)
-    assert "This attempt has submitted nothing" in str(task.error)
+    assert "Nothing is submitted without it" in str(task.error)
     assert emulator.requests() == []
     assert task.attempt() == "success"
     assert len(billed(emulator)) == 1
@@ -676,7 +676,31 @@ def test_record_of_a_newer_version_is_read() -> None:
     assert Remembered.from_value(value) == REMEMBERED
 
 
+def test_task_that_was_killed_submits_nothing(emulator: EmulatorProcess) -> None:
+    """A task that is killed before its submission pays for no job that nobody waits for."""
+
+    class Killed(ImsSubmitCopyrightExtractJobOperator):
+        def job_parameters(self, region: str) -> dict[str, str]:
+            self.on_kill()
+            return super().job_parameters(region)
+
+    task = life("sync", kind=Killed)
+    assert task.attempt() == "up_for_retry"
+    assert "The task was killed before it had submitted its job. Nothing was sent." in str(task.error)
+    assert emulator.requests() == []
+    assert task.record() is None
+
+
 # ---- wrong arguments
+
+
+def test_choices_come_from_default_args_too() -> None:
+    """What a DAG says for all of its tasks holds for this operator."""
+    from airflow.providers.common.compat.sdk import DAG
+
+    with DAG("defaults", schedule=None, default_args={"durable": False, "on_unknown_submit": "resubmit"}):
+        operator = ImsSubmitCopyrightExtractJobOperator(task_id="extract", input_media=MEDIA)
+    assert (operator.durable, operator.on_unknown_submit) == (False, "resubmit")
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,7 @@ class ImsJobBaseOperator(BaseOperator):
         self.region = region
         self.ims_conn_id = ims_conn_id
         self._job_id: str | None = None
+        self._record: JobRecord | None = None
 
     def job_parameters(self, region: str) -> Mapping[str, Any]:
         """Return the parameters of the submit action, by the vendor's names.
@@ -106,7 +107,7 @@ class ImsJobBaseOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Submit the job, or go on with that of an earlier attempt; wait for it if asked to, and return its JobId."""
-        record = JobRecord.of(self, context, self.job_type, durable=self.durable)
+        record = self._record = JobRecord.of(self, context, self.job_type, durable=self.durable)
         hook = ImsHook(ims_conn_id=self.ims_conn_id, region=self.region)
         with self._earlier_job_in_sight(record):
             region = hook.settings.region
@@ -145,7 +146,12 @@ class ImsJobBaseOperator(BaseOperator):
                 raise no_report(self._job_waited_for(context, record), why) from error
 
     def on_kill(self) -> None:
-        """Say what goes on when the task is killed, and cancel the job where that can be done."""
+        """Say what goes on when the task is killed, and cancel the job where that can be done.
+
+        Airflow leaves the process five seconds more: a job that is not submitted yet is called off.
+        """
+        if self._record is not None:
+            self._record.is_called_off = True
         if self._job_id is not None:
             hook = ImsHook(ims_conn_id=self.ims_conn_id, region=self.region)
             hook.abandon(self.job_type, self._job_id, cancel=self.cancel_on_kill, log=self.log)

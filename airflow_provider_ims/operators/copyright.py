@@ -19,13 +19,13 @@ class ImsSubmitCopyrightExtractJobOperator(ImsJobBaseOperator):
     the submission, both pushed before the wait. A wait that ends well pushes the text as ``watermark``, empty where
     silence was taken for an unmarked video.
 
-    Each job is billed per minute of video, and a second submission is a second bill. So an answer that got lost fails
-    the task without retry (``ImsSubmitUnknownError``), as do an XCom that cannot be pushed (``ImsPublishError``),
-    wrong arguments (``ImsConfigurationError``, before any call) and requests that the service calls invalid
-    (``ImsRequestError``). The wait can end in ``ImsJobTimeoutError`` (no retry either), ``ImsJobFailedError`` or
-    ``ImsJobCancelledError`` (a retry submits a new job), or in the error that the query is refused with (no retry).
+    Each job is billed per minute of video, and a second submission is a second bill. So a retry goes on with the job
+    that an earlier attempt has submitted (``durable``), unless the service says that it failed or was cancelled; and an
+    answer that got lost ends the task without a retry (``ImsSubmitUnknownError``, see ``on_unknown_submit``). Wrong
+    arguments (``ImsConfigurationError``, before any call), requests that the service calls invalid
+    (``ImsRequestError``) and a wait that lasted too long (``ImsJobTimeoutError``) are not retried either.
 
-    Known limitation: a worker that dies after the submission, or Airflow failing to store the return value, leaves a
+    Known limitation: before Airflow 3.3 nothing is remembered, and a worker that dies after the submission leaves a
     task that Airflow's retries submit again. Give it ``retries=0`` where that matters more than a missed job.
 
     Source: https://help.aliyun.com/en/ims/developer-reference/api-ice-2020-11-09-submitcopyrightextractjob

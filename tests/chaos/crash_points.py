@@ -102,3 +102,7 @@ MAPPED = "mapped"
 """A DAG of mapped tasks, all of which die before XCom; it has runs of several kinds at once."""
 INSTANCES = 2
 RUN_TYPES = ("manual", "scheduled", "backfill")
+
+NIGHT = "night"
+"""A DAG of mapped tasks, one for each way, whose processes are killed at random."""
+NIGHT_INSTANCES = 3

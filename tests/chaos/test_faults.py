@@ -33,7 +33,7 @@ WAYS: dict[str, dict[str, Any]] = {
 PLACES = list(product([SUBMIT, QUERY], [1, 2, 5]))
 """Which call of which action is hit."""
 TASKS = 5
-SEEDS = range(int(os.environ.get("IMS_SEEDS", "80")))
+SEEDS = range(int(os.environ.get("IMS_SEEDS", "40")))
 
 # Seconds.
 READ_TIMEOUT = 0.4

@@ -32,7 +32,8 @@ HEARTBEATS = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "1",
 }
 BEFORE_SUBMITTING, BEFORE_SENDING, WHILE_WAITING = "before_submitting", "before_sending", "while_waiting"
-CLEARED = "cleared_while_running"
+DEAD, CLEARED = "dead", "cleared_while_running"
+DAG_IDS = (BEFORE_SUBMITTING, BEFORE_SENDING, WHILE_WAITING, DEAD, CLEARED)
 LONG = 3600
 """Seconds that a job takes, unless its test advances the clock."""
 
@@ -54,11 +55,11 @@ class Zombie:
         """Process id of the task."""
         return self._pids[0]
 
-    def seem_dead(self) -> None:
-        """Wait until the task has come to its point, and stop it and its supervisor."""
+    def fall_silent(self, sign: int = signal.SIGSTOP) -> None:
+        """Wait until the task has come to its point, and stop it and its supervisor, or kill both."""
         self.run.airflow.wait_until(f"{self.run.dag_id} has come to its point", self._is_there, PATIENCE)
-        for pid in self._pids:
-            os.kill(pid, signal.SIGSTOP)
+        for pid in reversed(self._pids):  # first the one that would tell Airflow
+            os.kill(pid, sign)
 
     def wait_for_the_next(self) -> None:
         """Wait until Airflow has begun another attempt."""
@@ -81,7 +82,7 @@ class Zombie:
         if not self._file.exists():
             return False
         self._pids = [int(pid) for pid in self._file.read_text().split()]
-        if self.run.dag_id == WHILE_WAITING:
+        if self.run.dag_id in {WHILE_WAITING, DEAD}:
             return bool(self.run.billed())
         return bool(psutil.Process(self.task).status() == psutil.STATUS_STOPPED)
 
@@ -92,10 +93,7 @@ def zombies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Zomb
     pids = tmp_path_factory.mktemp("pids")
     env = {"IMS_PIDS": str(pids), "PYTHONPATH": str(ROOT)}
     with ExitStack() as stack:
-        emulators = {
-            dag_id: stack.enter_context(EmulatorProcess(processing_time=LONG))
-            for dag_id in (BEFORE_SUBMITTING, BEFORE_SENDING, WHILE_WAITING, CLEARED)
-        }
+        emulators = {dag_id: stack.enter_context(EmulatorProcess(processing_time=LONG)) for dag_id in DAG_IDS}
         for dag_id, emulator in emulators.items():
             emulator.put_media(media_of(dag_id), watermark=f"(c) {dag_id}")
             env[f"AIRFLOW_CONN_{dag_id.upper()}"] = emulator.connection_json()
@@ -107,7 +105,8 @@ def zombies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Zomb
             for dag_id, emulator in emulators.items()
         }
         for dag_id in (BEFORE_SUBMITTING, BEFORE_SENDING, WHILE_WAITING):
-            zombies[dag_id].seem_dead()
+            zombies[dag_id].fall_silent()
+        zombies[DEAD].fall_silent(signal.SIGKILL)
         yield zombies
 
 
@@ -156,6 +155,16 @@ def test_worker_that_comes_back_while_it_waits(zombies: dict[str, Zombie]) -> No
     zombie.wait_for_the_next()
     zombie.wake()
     zombie.wait_for_death()
+    check_success(run, job_id)
+    assert run.billed() == [job_id]
+
+
+def test_worker_that_is_gone_with_its_supervisor(zombies: dict[str, Zombie]) -> None:
+    """A machine that goes down is noticed by its silence; the next attempt goes on with the job."""
+    zombie = zombies[DEAD]
+    run = zombie.run
+    (job_id,) = run.billed()
+    zombie.wait_for_the_next()
     check_success(run, job_id)
     assert run.billed() == [job_id]
 

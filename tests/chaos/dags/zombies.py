@@ -65,7 +65,7 @@ class Sleepy(ImsSubmitCopyrightExtractJobOperator):
         return super()._submit(*args)
 
 
-for _dag_id in ("before_submitting", "before_sending", "while_waiting", "cleared_while_running"):
+for _dag_id in ("before_submitting", "before_sending", "while_waiting", "dead", "cleared_while_running"):
     with DAG(_dag_id, schedule=None) as _dag:
         Sleepy(
             task_id=TASK,

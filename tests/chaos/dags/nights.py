@@ -1,0 +1,48 @@
+"""A night of mapped tasks, all ways of waiting. ``IMS_PIDS`` names the directory for the process ids of its tasks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
+from tests.chaos.crash_points import NIGHT, NIGHT_INSTANCES, Way
+from tests.runs import media_of
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+PIDS = Path(os.environ["IMS_PIDS"])
+
+
+class Operator(ImsSubmitCopyrightExtractJobOperator):
+    """The operator, which tells in which process it runs."""
+
+    def execute(self, context: Context) -> str:
+        """Tell, and run."""
+        self._tell(context)
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: object = None) -> str:
+        """Tell, and go on."""
+        self._tell(context)
+        return super().execute_complete(context, event)
+
+    def _tell(self, context: Context) -> None:
+        ti: Any = context["ti"]
+        (PIDS / f"{ti.run_id}-{ti.task_id}-{ti.map_index}").write_text(str(os.getpid()))
+
+
+with DAG(NIGHT, schedule=None) as night:
+    for _way in Way:
+        Operator.partial(
+            task_id=_way,
+            wait_for_completion=_way is not Way.SUBMIT,
+            deferrable=_way is Way.DEFER,
+            poll_interval=0.5,
+            retries=20,
+            retry_delay=0.5,
+        ).expand(input_media=[media_of(f"{{{{ run_id }}}}-{_way}-{number}") for number in range(NIGHT_INSTANCES)])
