@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE_DAGS = ROOT / "example_dags"
+_PATIENT = 15
+"""Seconds that a process waits for the database."""
 _FOREIGN = ("AIRFLOW", "ALIBABA", "DEBUG", "PYTHONWARNINGS")
 
 
@@ -30,6 +34,10 @@ class AirflowSandbox:
         self.home = Path(self._directory.name)
         self.dags = self.home / "dags"
         self.dags.mkdir()
+        database = self.home / "airflow.db"
+        # Where several processes write at once, they wait for each other instead of failing; who reads does not wait.
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
         self.env = {
             **inherited,
@@ -37,7 +45,7 @@ class AirflowSandbox:
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}?timeout={_PATIENT}",
             "NO_COLOR": "1",
             **(env or {}),
         }

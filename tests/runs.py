@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from packaging.version import Version
 
+from dev.standalone import StandaloneAirflow, free_port
+
 if TYPE_CHECKING:
     from airflow_provider_ims.emulator.process import EmulatorProcess
-    from dev.standalone import StandaloneAirflow
+    from dev.sandbox import AirflowSandbox
 
 AIRFLOW = Version(version("apache-airflow")).release
 
@@ -34,7 +36,14 @@ SETTINGS = {
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
 }
-"""Settings with which a test does not wait for Airflow's own pauses."""
+
+
+def whole_airflow(sandbox: AirflowSandbox, **settings: str) -> StandaloneAirflow:
+    """Return an Airflow that does not wait for its own pauses, on a port that no other test's Airflow takes.
+
+    :param settings: further environment variables
+    """
+    return StandaloneAirflow(sandbox, port=free_port(), env={**SETTINGS, **settings})
 
 
 def media_of(dag_id: str) -> str:

@@ -19,7 +19,7 @@ from dev.sandbox import ROOT, AirflowSandbox
 from dev.standalone import FINAL_STATES, ApiError, StandaloneAirflow
 from tests.chaos.crash_points import CRASHES, INSTANCES, MAPPED, RUN_TYPES, Crash, Point, Way
 from tests.chaos.wires import SwallowedAnswer, UnansweredHandshake, Wire
-from tests.runs import PATIENCE, SETTINGS, TASK, Run, media_of, needs_a_store
+from tests.runs import PATIENCE, TASK, Run, media_of, needs_a_store, whole_airflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,8 +87,7 @@ def suite(ims_emulator_process: EmulatorProcess, tmp_path_factory: pytest.TempPa
         sandbox = stack.enter_context(AirflowSandbox({**env, "IMS_PIDS": str(pids), "PYTHONPATH": str(ROOT)}))
         sandbox.add_dag(DAG_FILE)
         # Some workers are held where they are until their test comes.
-        env = {**SETTINGS, "AIRFLOW__CORE__PARALLELISM": "16"}
-        airflow = stack.enter_context(StandaloneAirflow(sandbox, env=env))
+        airflow = stack.enter_context(whole_airflow(sandbox, AIRFLOW__CORE__PARALLELISM="16"))
         yield Suite(airflow, emulators, wires, pids)
 
 

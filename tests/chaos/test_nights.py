@@ -19,7 +19,7 @@ import pytest
 from dev.sandbox import ROOT, AirflowSandbox
 from dev.standalone import FINAL_STATES, StandaloneAirflow
 from tests.chaos.crash_points import NIGHT, NIGHT_INSTANCES, Way
-from tests.runs import PATIENCE, SETTINGS, media_of, needs_a_store
+from tests.runs import PATIENCE, media_of, needs_a_store, whole_airflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,7 @@ def night(ims_emulator_process: EmulatorProcess, tmp_path_factory: pytest.TempPa
     env = {"AIRFLOW_CONN_IMS_DEFAULT": emulator.connection_json(), "IMS_PIDS": str(pids), "PYTHONPATH": str(ROOT)}
     with AirflowSandbox(env) as sandbox:
         sandbox.add_dag(DAG_FILE)
-        with StandaloneAirflow(sandbox, env=SETTINGS) as airflow:
+        with whole_airflow(sandbox) as airflow:
             yield Night(airflow, emulator, pids)
 
 

@@ -14,8 +14,7 @@ import pytest
 
 from airflow_provider_ims.emulator.process import EmulatorProcess
 from dev.sandbox import ROOT, AirflowSandbox
-from dev.standalone import StandaloneAirflow
-from tests.runs import PATIENCE, SETTINGS, Run, media_of, needs_a_store
+from tests.runs import PATIENCE, Run, media_of, needs_a_store, whole_airflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +98,7 @@ def zombies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Zomb
             env[f"AIRFLOW_CONN_{dag_id.upper()}"] = emulator.connection_json()
         sandbox = stack.enter_context(AirflowSandbox(env))
         sandbox.add_dag(DAG_FILE)
-        airflow = stack.enter_context(StandaloneAirflow(sandbox, env={**SETTINGS, **HEARTBEATS}))
+        airflow = stack.enter_context(whole_airflow(sandbox, **HEARTBEATS))
         zombies = {
             dag_id: Zombie(Run(airflow, emulator, dag_id, airflow.trigger(dag_id)), pids)
             for dag_id, emulator in emulators.items()

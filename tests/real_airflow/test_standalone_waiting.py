@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dev.sandbox import AirflowSandbox
-from dev.standalone import StandaloneAirflow
-from tests.runs import AIRFLOW, PATIENCE, SETTINGS, TASK, Run, media_of, needs_airflow_3
+from tests.runs import AIRFLOW, PATIENCE, TASK, Run, media_of, needs_airflow_3, whole_airflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +77,7 @@ def runs(ims_emulator_process: EmulatorProcess) -> Iterator[dict[str, Run]]:
     # A home of its own: its triggerer would take on what other tests have deferred.
     with AirflowSandbox({"AIRFLOW_CONN_IMS_DEFAULT": emulator.connection_json()}) as sandbox:
         sandbox.add_dag(DAGS, "waiting.py")
-        with StandaloneAirflow(sandbox, env=SETTINGS) as airflow:
+        with whole_airflow(sandbox) as airflow:
             yield {dag_id: Run(airflow, emulator, dag_id, airflow.trigger(dag_id)) for dag_id in VIDEOS}
 
 
