@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -90,6 +91,15 @@ class Run:
     def log(self, try_number: int = 1) -> list[dict[str, Any]]:
         """Return the log of an attempt of the task, as the UI shows it."""
         return self.airflow.task_log(self.dag_id, self.run_id, TASK, try_number)
+
+    def story(self, lines: int = 12) -> str:
+        """Return the end of each attempt's log, for who expected another end of the run."""
+        task = self.task()
+        logs = [
+            f"attempt {attempt}: " + "\n".join(json.dumps(line)[:1000] for line in self.log(attempt)[-lines:])
+            for attempt in range(1, task["try_number"] + 1)
+        ]
+        return "\n".join([f"{self.dag_id} is {task['state']}", *logs, self.airflow.log_tail()])
 
     def mark_failed(self) -> None:
         """Mark the task as failed."""

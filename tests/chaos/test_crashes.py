@@ -69,7 +69,7 @@ def suite(ims_emulator_process: EmulatorProcess, tmp_path_factory: pytest.TempPa
     connections = {"ims_default": ims_emulator_process.connection()}
     with ExitStack() as stack:
         for crash in CRASHES:
-            has_own_clock = crash.point in {Point.POLLING, Point.DEFERRED}
+            has_own_clock = crash.point in {Point.POLLING, Point.BEFORE_DEFER, Point.DEFERRED}
             emulator = stack.enter_context(EmulatorProcess()) if has_own_clock else ims_emulator_process
             emulator.put_media(
                 media_of(crash.dag_id), watermark=f"(c) {crash.dag_id}", processing_time=LONG if has_own_clock else 3
@@ -105,13 +105,16 @@ def test_crash_costs_no_second_job(crash: Crash, suite: Suite) -> None:
             asked = polls(run)
             suite.airflow.wait_until("the second attempt polls", lambda: polls(run) > asked + 1, PATIENCE)
             run.emulator.advance(LONG)
+        case Point.BEFORE_DEFER:
+            run.wait_until_polled("deferred")
+            run.emulator.advance(LONG)
         case Point.DEFERRED:
             run.wait_until_polled("deferred")
             suite.airflow.kill_component("triggerer")
             suite.airflow.start_component("triggerer")
             run.emulator.advance(LONG)
-    assert run.wait_for_end() == ("failed" if crash.ends_unknown else "success")
-    assert run.task()["try_number"] == crash.attempts
+    assert run.wait_for_end() == ("failed" if crash.ends_unknown else "success"), run.story()
+    assert run.task()["try_number"] == crash.attempts, run.story()
     billed = run.billed()
     assert len(billed) == crash.jobs
     if crash.ends_unknown:

@@ -112,7 +112,7 @@ def zombies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Zomb
 def check_success(run: Run, job_id: str) -> None:
     """Let the job end, and check that it is the one that was paid for and handed on."""
     run.emulator.advance(LONG)
-    assert run.wait_for_end() == "success"
+    assert run.wait_for_end() == "success", run.story()
     assert run.xcom("return_value") == run.xcom("job_id") == job_id
     assert run.xcom("watermark") == f"(c) {run.dag_id}"
 
@@ -134,7 +134,7 @@ def test_worker_that_comes_back_in_the_middle_of_its_submission(zombies: dict[st
     """The one request that nobody knows of is sent by the one that has written it down; nobody else submits."""
     zombie = zombies[BEFORE_SENDING]
     run = zombie.run
-    assert run.wait_for_end() == "failed"
+    assert run.wait_for_end() == "failed", run.story()
     assert run.task()["try_number"] == 2
     assert any("ImsSubmitUnknownError" in json.dumps(line.get("error_detail")) for line in run.log(2))
     assert run.billed() == []

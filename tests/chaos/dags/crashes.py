@@ -93,7 +93,7 @@ def dag_of(crash: Crash) -> DAG:
     match crash.point:
         case Point.CONNECTING | Point.ANSWERING:
             ims_conn_id = f"{{{{ '{crash.dag_id}' if ti.try_number == 1 else 'ims_default' }}}}"
-        case Point.POLLING | Point.DEFERRED:
+        case Point.POLLING | Point.BEFORE_DEFER | Point.DEFERRED:
             ims_conn_id = crash.dag_id
         case _:
             ims_conn_id = "ims_default"
