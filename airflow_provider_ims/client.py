@@ -9,7 +9,8 @@ import asyncio
 import json
 import logging
 import re
-from types import SimpleNamespace
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -29,6 +30,7 @@ from airflow_provider_ims.exceptions import (
     ImsThrottledError,
     ImsTransportError,
 )
+from airflow_provider_ims.pacing import IN_FLIGHT, Pacer
 from airflow_provider_ims.signature import canonical_query, signed_headers
 from airflow_provider_ims.submissions import Request, submission_unknown, what_is_asked
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
+    from aiohttp.client_proto import ResponseHandler
     from alibabacloud_ice20201109.client import Client
 
     from airflow_provider_ims.connection import ImsSettings
@@ -43,8 +46,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Seconds. A connection outlasts the pauses between the polls of the first minutes, so that no poll pays for TLS; the
+# service may close it earlier.
+_KEPT_FOR = 60.0
+_NAME_KEPT_FOR = 60
+_READS = ("Query", "Get", "List", "Describe", "Search")
+
 API_VERSION = "2020-11-09"
 USER_AGENT = f"airflow-provider-ims/{__version__}"
+# Answers are some hundred bytes, which are not worth packing.
+_UNSIGNED_HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": USER_AGENT}
 
 HTTP_SUCCESS = range(200, 300)
 HTTP_BAD_REQUEST = 400
@@ -96,7 +107,13 @@ class ImsClient:
         self._settings = settings
         self._host = urlsplit(settings.endpoint).netloc
         self._proxy = _proxy(settings)
+        self._pacer = Pacer(settings.max_requests_per_second)
         self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def settings(self) -> ImsSettings:
+        """Where it calls, and as whom."""
+        return self._settings
 
     async def __aenter__(self) -> Self:
         return self
@@ -120,9 +137,20 @@ class ImsClient:
         :raises ImsApiError: if the service refused, see its subclasses
         :raises ImsTransportError: if no answer came back
         """
-        if self._session is None:
-            self._session = self._new_session()
-        return await self._send(self._session, action, params, SimpleNamespace(sent=False))
+        async with self._pacer:
+            if self._session is None:
+                self._session = self._new_session(
+                    _Connections(limit=IN_FLIGHT, keepalive_timeout=_KEPT_FOR, ttl_dns_cache=_NAME_KEPT_FOR)
+                )
+            wire = _Wire()
+            try:
+                return await self._send(self._session, action, params, wire)
+            except ImsTransportError:
+                if not (wire.broke and wire.is_reused and action.startswith(_READS)):
+                    raise
+            # The service had closed the connection while nobody used it; others may have gone the same way.
+            async with self._new_session(_Connections(force_close=True)) as session:
+                return await self._send(session, action, params, _Wire())
 
     async def submit(
         self, action: str, params: Mapping[str, Any], witness: SubmissionWitness | None = None
@@ -141,9 +169,9 @@ class ImsClient:
         :raises ImsTransportError: if the request was not sent
         """
         asked = Request(action, self._settings.region, params)
-        wire = SimpleNamespace(sent=False)
-        connector = _FreshConnection(witness)
-        async with self._new_session(connector) as session:
+        wire = _Wire()
+        connector = _Connections(witness, force_close=True)
+        async with self._pacer, self._new_session(connector) as session:
             try:
                 answer = await self._send(session, action, params, wire)
             except ImsError as error:
@@ -165,7 +193,7 @@ class ImsClient:
                 return answer
         raise unknown
 
-    def _new_session(self, connector: aiohttp.BaseConnector | None = None) -> aiohttp.ClientSession:
+    def _new_session(self, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
         settings = self._settings
         return aiohttp.ClientSession(
             connector=connector,
@@ -174,28 +202,27 @@ class ImsClient:
                 connect=settings.connect_timeout,
                 sock_read=settings.read_timeout,
             ),
-            trace_configs=[_sent_flag()],
-            headers={"accept": "application/json", "user-agent": USER_AGENT},
             # A request without a body has no type; one that is sent would have to be signed.
             skip_auto_headers=("Content-Type",),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
     async def _send(
-        self, session: aiohttp.ClientSession, action: str, params: Mapping[str, Any], wire: SimpleNamespace
+        self, session: aiohttp.ClientSession, action: str, params: Mapping[str, Any], wire: _Wire
     ) -> dict[str, Any]:
         query = canonical_query(_as_text(action, params))
         url = URL(f"{self._settings.endpoint}/?{query}", encoded=True)
         key, host = self._settings.credentials, self._host
-        headers = signed_headers(key, host=host, action=action, version=API_VERSION, query=query)
+        signed = signed_headers(key, host=host, action=action, version=API_VERSION, query=query)
+        headers = {**signed, **_UNSIGNED_HEADERS}
         # Errors are raised below, outside the except block: aiohttp's exceptions carry the request's headers with
         # the signature and the token, and would travel along as the context of ours.
+        _WIRE.set(wire)
         try:
-            async with session.post(
-                url, headers=headers, trace_request_ctx=wire, allow_redirects=False, proxy=self._proxy
-            ) as response:
+            async with session.post(url, headers=headers, allow_redirects=False, proxy=self._proxy) as response:
                 status, answer_headers, body = response.status, response.headers, await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            wire.broke = isinstance(error, aiohttp.ClientConnectionError) and not isinstance(error, TimeoutError)
             failure = self._transport_error(action, params, error, sent=wire.sent)
         else:
             return self._decode(action, params, status, answer_headers, body)
@@ -261,14 +288,32 @@ class ImsClient:
         return text if len(text) <= _MAX_SERVICE_TEXT else f"{text[:_MAX_SERVICE_TEXT]}..."
 
 
-class _FreshConnection(aiohttp.TCPConnector):
-    """Tells a witness when the connection of a submission stands and its request goes out next.
+@dataclass(slots=True)
+class _Wire:
+    """What has happened to a request.
 
-    As late as that, so that a process that dies while it looks for the service leaves no doubt behind.
+    :param sent: whether its connection stands and it goes out; until then nothing can have been carried out
+    :param is_reused: whether it went over a connection that was used before
+    :param broke: whether the connection broke, in whatever way but silence
     """
 
-    def __init__(self, witness: SubmissionWitness | None) -> None:
-        super().__init__(limit=1, force_close=True)
+    sent: bool = False
+    is_reused: bool = True
+    broke: bool = False
+
+
+_WIRE: ContextVar[_Wire] = ContextVar("ims_wire")
+
+
+class _Connections(aiohttp.TCPConnector):
+    """Notes on a request's wire when its connection stands and it goes out next, and tells a witness, if there is one.
+
+    As late as that, so that a process that dies while it looks for the service leaves no doubt behind. aiohttp's traces
+    would tell the same for a tenth of a poll's CPU time.
+    """
+
+    def __init__(self, witness: SubmissionWitness | None = None, **options: Any) -> None:
+        super().__init__(**options)
         self._witness = witness
         self._was_told = False
 
@@ -278,7 +323,7 @@ class _FreshConnection(aiohttp.TCPConnector):
         traces: list[aiohttp.tracing.Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
     ) -> aiohttp.connector.Connection:
-        """Return a new connection."""
+        """Return a connection, new or used."""
         connection = await super().connect(req, traces, timeout)
         if self._witness is not None:
             self._was_told = True
@@ -287,23 +332,23 @@ class _FreshConnection(aiohttp.TCPConnector):
             except BaseException:
                 connection.close()
                 raise
+        _WIRE.get().sent = True
         return connection
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[aiohttp.tracing.Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as above
+    ) -> ResponseHandler:
+        """Connect, which is asked for where no kept connection is free."""
+        _WIRE.get().is_reused = False
+        return await super()._create_connection(req, traces, timeout)
 
     def retract(self) -> None:
         """Tell the witness that nothing was created, if it was told that something might be."""
         if self._witness is not None and self._was_told:
             self._witness.not_carried_out()
-
-
-def _sent_flag() -> aiohttp.TraceConfig:
-    """Note on the request's context when its headers went out; until then nothing can have been carried out."""
-
-    async def mark(_session: object, context: SimpleNamespace, _params: object) -> None:
-        context.trace_request_ctx.sent = True
-
-    trace = aiohttp.TraceConfig()
-    trace.on_request_headers_sent.append(mark)
-    return trace
 
 
 def _as_text(action: str, params: Mapping[str, Any]) -> dict[str, str]:

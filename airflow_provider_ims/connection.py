@@ -18,7 +18,9 @@ from airflow_provider_ims.connection_fields import (
     CONN_FIELDS,
     CONN_TYPE,
     DEFAULT_CONNECT_TIMEOUT,
+    DEFAULT_MAX_REQUESTS_PER_SECOND,
     DEFAULT_READ_TIMEOUT,
+    HIGHEST_MAX_REQUESTS_PER_SECOND,
     MAX_TIMEOUT,
     NETWORKS,
     REGIONS,
@@ -57,6 +59,7 @@ class ImsSettings:
     :param credentials: the identity that signs the requests
     :param connect_timeout: seconds for DNS, TCP and TLS
     :param read_timeout: seconds for the answer
+    :param max_requests_per_second: most requests that one process sends in a second
     """
 
     conn_id: str
@@ -65,6 +68,7 @@ class ImsSettings:
     credentials: AccessKey
     connect_timeout: float = DEFAULT_CONNECT_TIMEOUT
     read_timeout: float = DEFAULT_READ_TIMEOUT
+    max_requests_per_second: float = DEFAULT_MAX_REQUESTS_PER_SECOND
 
     @property
     def is_loopback(self) -> bool:
@@ -95,6 +99,13 @@ def parse_connection(connection: Connection, region: str | None = None) -> ImsSe
         credentials=_credentials(connection, extra, where),
         connect_timeout=_seconds(extra, "connect_timeout", DEFAULT_CONNECT_TIMEOUT, where),
         read_timeout=_seconds(extra, "read_timeout", DEFAULT_READ_TIMEOUT, where),
+        max_requests_per_second=_number(
+            extra,
+            "max_requests_per_second",
+            DEFAULT_MAX_REQUESTS_PER_SECOND,
+            HIGHEST_MAX_REQUESTS_PER_SECOND,
+            where,
+        ),
     )
 
 
@@ -135,16 +146,20 @@ def _choice(extra: Mapping[str, Any], name: str, choices: tuple[str, ...], where
 
 
 def _seconds(extra: Mapping[str, Any], name: str, default: float, where: str) -> float:
+    return _number(extra, name, default, MAX_TIMEOUT, where, unit="seconds")
+
+
+def _number(
+    extra: Mapping[str, Any], name: str, default: float, highest: float, where: str, *, unit: str = "a number"
+) -> float:
     value = extra.get(name, default)
     try:
-        seconds = float("nan") if isinstance(value, bool) else float(value)
+        number = float("nan") if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
-        seconds = float("nan")
-    if not 0 < seconds <= MAX_TIMEOUT:
-        raise ImsConfigurationError(
-            f"{where}: {name} is {value!r}. Give seconds, more than 0 and at most {MAX_TIMEOUT:g}."
-        )
-    return seconds
+        number = float("nan")
+    if not 0 < number <= highest:
+        raise ImsConfigurationError(f"{where}: {name} is {value!r}. Give {unit}, more than 0 and at most {highest:g}.")
+    return number
 
 
 def _region(argument: str | None, extra_value: object, where: str) -> str:

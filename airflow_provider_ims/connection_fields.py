@@ -19,6 +19,8 @@ NETWORKS = ("public", "vpc")
 DEFAULT_CONNECT_TIMEOUT = 5.0
 DEFAULT_READ_TIMEOUT = 10.0
 MAX_TIMEOUT = 300.0
+DEFAULT_MAX_REQUESTS_PER_SECOND = 30.0
+HIGHEST_MAX_REQUESTS_PER_SECOND = 10_000.0
 
 UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "hidden-fields": ["port", "schema", "extra"],
@@ -65,6 +67,12 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
         "label": "Read timeout (seconds)",
         "description": f"Time for the answer to a request. Default {DEFAULT_READ_TIMEOUT:g}.",
         "schema": {"type": ["number", "null"], "minimum": 0.1, "maximum": MAX_TIMEOUT},
+    },
+    "max_requests_per_second": {
+        "label": "Requests per second",
+        "description": "Most requests that one process (a triggerer, a task) sends in a second. "
+        f"Default {DEFAULT_MAX_REQUESTS_PER_SECOND:g}.",
+        "schema": {"type": ["number", "null"], "minimum": 0.1, "maximum": HIGHEST_MAX_REQUESTS_PER_SECOND},
     },
 }
 """The fields kept in the connection's extra, in the order of the form, in the form of Airflow's ``conn-fields``.

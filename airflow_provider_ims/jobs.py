@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_ims.exceptions import ImsConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from jmespath.parser import ParsedResult
 
 
 class JobState(StrEnum):
@@ -131,9 +133,8 @@ class JobSnapshot:
     :param is_understood: whether the answer has a form that is known, apart from word and code
     :param code: a code that is not one of success, None where the answer has none
     :param message: the text that goes with the code
-    :param request_id: the service's id of the request
-    :param response: the response body in one line, fit for a log: shortened, without secrets
     :param raw: the whole response body, fields that the vendor does not document included
+    :param harmless: takes what is secret or too long out of a text of the service
     """
 
     job_id: str
@@ -144,9 +145,24 @@ class JobSnapshot:
     is_understood: bool
     code: str | None
     message: str | None
-    request_id: str | None
-    response: str
     raw: dict[str, Any] = field(repr=False)
+    harmless: Callable[[str], str] = field(default=str, repr=False, compare=False)
+
+    @property
+    def request_id(self) -> str | None:
+        """The service's id of the request."""
+        value = request_id(self.raw)
+        return None if value is None else self.harmless(value)
+
+    @property
+    def response(self) -> str:
+        """The response body in one line, fit for a log: shortened, without secrets.
+
+        Made when it is asked for: of the polls of a wait, only the last one's is.
+        """
+        # Cleaned before it becomes JSON, which would escape part of what is looked for.
+        cleaned = _each_text(self.raw, self.harmless)
+        return self.harmless(json.dumps(cleaned, ensure_ascii=False, separators=(",", ":")))
 
     @property
     def is_unexplained(self) -> bool:
@@ -218,26 +234,24 @@ def snapshot(
     :param response: the response body
     :param harmless: takes what is secret or too long out of a text of the service
     """
-    result = _result(job_type, response)
+    found = _search(job_type.result_path, response)
+    result = _result(job_type, found)
     word = _word(job_type, response)
     code = _search(job_type.code_path, response)
     troubled = code is not None and str(code).lower() not in _HARMLESS_CODES
     message = _search(job_type.message_path, response) if troubled else None
     state = _state(job_type, word, None if troubled else result)
-    # Cleaned before it becomes JSON, which would escape part of what is looked for.
-    cleaned = _each_text(response, harmless)
     return JobSnapshot(
         job_id=job_id,
         state=state,
         result=result,
         word=None if word is None else harmless(word),
         is_known_word=state is not JobState.RUNNING or word is None or word.lower() in job_type.running_words,
-        is_understood=_is_understood(job_type, response),
+        is_understood=_is_understood(job_type, response, found),
         code=harmless(str(code)) if troubled else None,
         message=None if message is None else harmless(str(message)),
-        request_id=request_id(cleaned),
-        response=harmless(json.dumps(cleaned, ensure_ascii=False, separators=(",", ":"))),
         raw=response,
+        harmless=harmless,
     )
 
 
@@ -247,8 +261,7 @@ def request_id(response: Mapping[str, Any]) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _result(job_type: JobType, response: dict[str, Any]) -> Any:
-    result = _search(job_type.result_path, response)
+def _result(job_type: JobType, result: Any) -> Any:
     if isinstance(result, str):
         return result.removesuffix("\n").removesuffix("\r") if result.strip() else None
     return None if job_type.is_stateless else result
@@ -259,7 +272,7 @@ def _word(job_type: JobType, response: dict[str, Any]) -> str | None:
         return _as_word(_search(job_type.state_path, response))
     # A top-level state is the job's only in an answer of the service: a gateway has states of its own.
     for place in (response.get("Data"), response if request_id(response) else None):
-        if isinstance(place, Mapping):
+        if isinstance(place, dict):
             for name, value in place.items():
                 if str(name).lower() in _UNDOCUMENTED_STATE and (word := _as_word(value)):
                     return word
@@ -272,15 +285,14 @@ def _as_word(value: object) -> str | None:
     return str(value).strip() or None
 
 
-def _is_understood(job_type: JobType, response: dict[str, Any]) -> bool:
+def _is_understood(job_type: JobType, response: dict[str, Any], result: Any) -> bool:
     """Whether result, and what holds it, have the form that is documented; absent and null count as silence."""
     if not job_type.is_stateless:
         return True
     holder = _search(job_type.result_path.rpartition(".")[0] or "@", response)
-    result = _search(job_type.result_path, response)
     return (
-        isinstance(holder, Mapping | None)
-        and isinstance(result, str | None)
+        (holder is None or isinstance(holder, dict))
+        and (result is None or isinstance(result, str))
         and str(response.get("Success", "")).lower() != "false"
     )
 
@@ -310,8 +322,11 @@ def _each_text(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def _search(path: str | None, response: dict[str, Any]) -> Any:
-    if path is None:
-        return None
+    return None if path is None else _expression(path).search(response)
+
+
+@functools.cache
+def _expression(path: str) -> ParsedResult:
     import jmespath  # noqa: PLC0415 - imported by calls, not by every parse of a DAG file
 
-    return jmespath.search(path, response)
+    return jmespath.compile(path)

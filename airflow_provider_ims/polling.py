@@ -45,6 +45,12 @@ _GROWTH = 10
 # Pauses are shortened by up to this part at random, so that jobs that were submitted together drift apart. Never
 # lengthened: how late a result is seen at most is a promise.
 _JITTER = 0.1
+# All jobs that a process waits for are asked for at the same moment of a second, at random for each process: waking up
+# for each of them by itself costs more than the requests do.
+_TICK = 1.0
+_TICKS_TO_SPREAD_OVER = 10
+_CLOCK_ERROR = 1e-6
+_TICK_PHASE = random.random()  # noqa: S311
 # Seconds after the submission in which the service may not know the job yet.
 NOT_FOUND_GRACE = 120.0
 # No job is waited for longer, and no clock overflows.
@@ -193,7 +199,7 @@ class Wait:
         Shortened at random by up to a tenth, and so that the last poll is at the deadline.
         """
         pause = min(max(self.poll_interval, (now - self.since) / _GROWTH), self.max_poll_interval)
-        pause *= 1 - _JITTER * random.random()  # noqa: S311 - spreads load, keeps no secret
+        pause = _at_a_tick(now, pause * (1 - _JITTER), pause)
         moments = [self.deadline]
         if self.silence_until is not None and self.silence_until > now:
             moments.append(self.silence_until)
@@ -309,14 +315,34 @@ async def settle(query: Callable[[], Awaitable[JobSnapshot]], wait: Wait) -> End
 
 
 async def watch(query: Callable[[], Awaitable[JobSnapshot]], wait: Wait) -> Ending:
-    """Ask until the wait ends. The first poll is at once, or after a short pause if there were polls before."""
-    pause = min(wait.pause(time.time()), wait.poll_interval) if wait.polls else 0.0
+    """Ask until the wait ends. The first poll is at once or, if there were polls before, within ``poll_interval``.
+
+    At random then: a triggerer that starts takes up all of its waits at the same moment.
+    """
+    pause = 0.0
+    if wait.polls:
+        now = time.time()
+        pause = _at_a_tick(now, 0.0, min(wait.pause(now), wait.poll_interval))
     while True:
         await asyncio.sleep(pause)
         ending = await poll(query, wait)
         if ending is not None:
             return ending
         pause = wait.pause(time.time())
+
+
+def _at_a_tick(now: float, shortest: float, longest: float) -> float:
+    """Return a pause at random that ends at a tick, if it is long enough for several of them to choose from.
+
+    :param now: seconds since the epoch
+    :param shortest: the shortest pause, in seconds
+    :param longest: the longest one
+    """
+    if longest < _TICKS_TO_SPREAD_OVER * _TICK:
+        return random.uniform(shortest, longest)  # noqa: S311 - spreads load, keeps no secret
+    first = shortest + (_TICK_PHASE - now - shortest) % _TICK
+    ticks = 1 + int((longest - first + _CLOCK_ERROR) / _TICK)
+    return min(first + random.randrange(ticks) * _TICK, longest)  # noqa: S311
 
 
 def _as_ims_error(error: Exception) -> ImsError:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from datetime import UTC, datetime
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -43,7 +43,7 @@ def signed_headers(key: AccessKey, *, host: str, action: str, version: str, quer
         "host": host,
         "x-acs-action": action,
         "x-acs-content-sha256": EMPTY_BODY,
-        "x-acs-date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "x-acs-date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "x-acs-signature-nonce": secrets.token_hex(16),
         "x-acs-version": version,
     }
@@ -65,5 +65,5 @@ def authorization(key: AccessKey, headers: Mapping[str, str], query: str) -> str
         ["POST", "/", query, *(f"{name}:{headers[name]}" for name in names), "", ";".join(names), EMPTY_BODY]
     )
     to_sign = f"{ALGORITHM}\n{hashlib.sha256(request.encode()).hexdigest()}"
-    signature = hmac.new(key.secret.encode(), to_sign.encode(), hashlib.sha256).hexdigest()
+    signature = hmac.digest(key.secret.encode(), to_sign.encode(), "sha256").hex()
     return f"{ALGORITHM} Credential={key.key_id},SignedHeaders={';'.join(names)},Signature={signature}"

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 SUBMIT = "SubmitCopyrightExtractJob"
 QUERY = "QueryCopyrightExtractJob"
+LIST = "QueryCopyrightJobList"
 MEDIA = "oss://rights-evidence/clip.mp4"
 SUBMISSION = {"Input": {"Type": "OSS", "Media": MEDIA}, "UserData": None}
 PORT_OF_NOBODY = "http://127.0.0.1:1"
@@ -187,6 +188,51 @@ async def test_queries_share_a_connection_and_a_submission_has_its_own(
     used = [request["connection"] for request in ims_emulator.requests()]
     assert used[1] == used[2] == used[3]
     assert len({used[0], used[1], used[4]}) == 3
+
+
+async def test_query_goes_out_again_where_a_kept_connection_broke(
+    ims_emulator: EmulatorProcess, settings: ImsSettings
+) -> None:
+    """The service may close a connection while nobody uses it; the next query must not fail for that."""
+    ims_emulator.fault(LIST, "cut_before", nth=2)
+    async with ImsClient(settings) as client:
+        await client.call(LIST, {})
+        assert (await client.call(LIST, {}))["StatusCode"] == 200
+    used = [request["connection"] for request in ims_emulator.requests()]
+    assert used[0] == used[1] != used[2]
+
+
+async def test_query_goes_out_again_only_once(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
+    """Where the new connection breaks too, the caller is told."""
+    ims_emulator.fault(LIST, "cut_before", nth=2, times=2)
+    async with ImsClient(settings) as client:
+        await client.call(LIST, {})
+        with pytest.raises(ImsTransportError, match=r"was sent to .* the connection broke"):
+            await client.call(LIST, {})
+    assert len(ims_emulator.requests()) == 3
+
+
+@pytest.mark.parametrize(("kind", "nth"), [("cut_before", 1), ("hang", 2), ("internal_error", 2)])
+async def test_query_goes_out_once_where_its_connection_is_not_to_blame(
+    kind: str, nth: int, ims_emulator: EmulatorProcess, settings: ImsSettings
+) -> None:
+    """A new connection that breaks, silence and an answer are for the policy of waiting to judge."""
+    ims_emulator.fault(LIST, kind, nth=nth)
+    async with ImsClient(dataclasses.replace(settings, read_timeout=0.5)) as client:
+        with pytest.raises(ImsError):  # noqa: PT012 - the first call or the second
+            for _ in range(nth):
+                await client.call(LIST, {})
+    assert len(ims_emulator.requests()) == nth
+
+
+async def test_what_is_no_query_never_goes_out_again(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
+    """A submission through call(), against all advice, is not sent twice by us."""
+    ims_emulator.fault(SUBMIT, "cut_after")
+    async with ImsClient(settings) as client:
+        await client.call(LIST, {})
+        with pytest.raises(ImsTransportError):
+            await client.call(SUBMIT, SUBMISSION)
+    assert ims_emulator.bill()["jobs"] == 1
 
 
 async def test_closed_client_opens_a_new_session(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:

@@ -187,6 +187,11 @@ def test_half_a_key_pair_is_refused(fields: dict[str, Any], says: str, monkeypat
         ({"connect_timeout": "soon"}, "connect_timeout is 'soon'. Give seconds"),
         ({"connect_timeout": 301}, "connect_timeout is 301. Give seconds"),
         ({"connect_timeout": [1]}, "connect_timeout is"),
+        (
+            {"max_requests_per_second": 0},
+            "max_requests_per_second is 0. Give a number, more than 0 and at most 10000",
+        ),
+        ({"max_requests_per_second": "fast"}, "max_requests_per_second is 'fast'. Give a number"),
     ],
 )
 def test_wrong_extra_is_refused(extra: dict[str, Any], says: str) -> None:
@@ -220,6 +225,12 @@ def test_timeouts_are_seconds_and_may_be_text() -> None:
     settings = parse(extra={"region_id": "cn-shanghai", "connect_timeout": "2.5", "read_timeout": 20})
     assert (settings.connect_timeout, settings.read_timeout) == (2.5, 20.0)
     assert (parse().connect_timeout, parse().read_timeout) == (5.0, 10.0)
+
+
+def test_limit_of_requests() -> None:
+    """The limit is 30 a second unless the connection says otherwise; it may be less than one."""
+    assert parse().max_requests_per_second == 30
+    assert parse(extra={"region_id": "cn-shanghai", "max_requests_per_second": "0.5"}).max_requests_per_second == 0.5
 
 
 def test_connection_of_the_alibaba_provider_is_accepted() -> None:

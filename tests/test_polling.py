@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import random
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -123,8 +124,9 @@ def test_job_of_a_day_costs_a_few_hundred_polls(seed: int) -> None:
 )
 def test_pause_is_a_tenth_of_the_time_waited(elapsed: float, pause: float) -> None:
     """A pause is max(15, elapsed / 10) seconds, at most 300: never more, and up to a tenth less."""
-    wait = waiting()
-    pauses = [wait.pause(SINCE + elapsed) for _ in range(500)]
+    random.seed(1)
+    begun = [SINCE + random.random() for _ in range(500)]
+    pauses = [waiting(since=since).pause(since + elapsed) for since in begun]
     assert 0.9 * pause <= min(pauses) < 0.92 * pause
     assert 0.98 * pause < max(pauses) <= pause
 
@@ -165,11 +167,26 @@ def test_poll_is_due_when_silence_becomes_an_answer(seed: int, silence: float) -
 
 
 def test_jobs_submitted_together_drift_apart() -> None:
-    """Of a hundred jobs that were submitted in one second, no two keep asking at the same moment."""
+    """A hundred jobs that were submitted together spread over the interval, not all to be asked for in one second."""
     random.seed(1)
     tenth_polls = [moments_of_polls(waiting(), SINCE + 1800)[10] for _ in range(100)]
-    assert len({round(moment, 3) for moment in tenth_polls}) > 95
     assert max(tenth_polls) - min(tenth_polls) > 3
+    assert max(Counter(int(moment) for moment in tenth_polls).values()) < 40
+
+
+@pytest.mark.parametrize("interval", [10.0, 15.0, 300.0])
+def test_polls_fall_due_together_once_a_second(interval: float) -> None:
+    """Jobs submitted at any time are asked for at the same moment of a second: a process wakes up once for all."""
+    random.seed(1)
+    moments = [
+        moment
+        for number in range(20)
+        for moment in moments_of_polls(
+            waiting(since=SINCE + random.uniform(0, 60), poll_interval=interval), SINCE + 3600
+        )[1:]
+    ]
+    phases = {round((moment - moments[0]) % 1, 3) % 1 for moment in moments}
+    assert phases == {0.0}
 
 
 # ---- what a poll means
@@ -449,13 +466,21 @@ async def test_watch_begins_with_a_poll() -> None:
         assert (await watch(script(TEXT), wait)).polls == 1
 
 
-async def test_watch_goes_on_with_a_pause() -> None:
-    """Where another process has polled just before, a watch begins with a pause."""
-    wait = quick(polls=1)
-    wait.poll_interval = wait.max_poll_interval = 0.3
-    ending = await watch(script(TEXT), wait)
-    assert ending.elapsed >= 0.2
-    assert ending.polls == 2
+async def test_waits_that_are_taken_up_together_spread_over_the_interval() -> None:
+    """A triggerer that starts takes up all of its waits at once, and asks for each within the interval."""
+
+    async def first_poll() -> float:
+        wait = quick(polls=1)
+        wait.poll_interval = wait.max_poll_interval = 1.0
+        ending = await watch(script(TEXT), wait)
+        assert ending.polls == 2
+        return ending.elapsed
+
+    random.seed(1)
+    elapsed = await asyncio.gather(*(first_poll() for _ in range(100)))
+    assert min(elapsed) < 0.2
+    assert max(elapsed) > 0.8
+    assert max(Counter(int(moment * 10) for moment in elapsed).values()) < 70
 
 
 @pytest.mark.parametrize("answer", [{}, PONDERING, PASSING[0], ImsNotFoundError("unknown")])

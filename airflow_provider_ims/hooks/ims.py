@@ -37,6 +37,7 @@ from airflow_provider_ims.jobs import (
 )
 from airflow_provider_ims.parameters import Media, copyright_extract_parameters
 from airflow_provider_ims.polling import poll, settle, watch
+from airflow_provider_ims.sharing import SharedClients
 from airflow_provider_ims.submissions import Request, submission_unknown
 
 if TYPE_CHECKING:
@@ -329,17 +330,21 @@ class ImsHook(BaseHook):
 
     async def _aquery_with_new_keys(self, job_type: JobType, job_id: str) -> JobSnapshot:
         """Query; where the keys are refused, look whether the connection has new ones: a wait can outlive its keys."""
+        asked = asyncio.get_running_loop().time()
         try:
             return await self.aquery(job_type, job_id)
         except ImsCredentialsError:
-            if not await self._connection_has_changed():
+            if not await self._connection_has_changed(asked):
                 raise
         return await self.aquery(job_type, job_id)
 
-    async def _connection_has_changed(self) -> bool:
-        """Read the connection again, and return whether it is another one; then the next call uses that."""
+    async def _connection_has_changed(self, since: float) -> bool:
+        """Read the connection again, and return whether it is another one; then the next call uses that.
+
+        :param since: time of the loop; what somebody else has read after it will do
+        """
         try:
-            settings = await asyncio.to_thread(self._read_settings)
+            settings = await SharedClients.of_this_loop().look_up(self._name, self._read_settings, since=since)
         except Exception:
             self.log.exception("The connection %s could not be read again", self.ims_conn_id)
             return False
@@ -350,26 +355,34 @@ class ImsHook(BaseHook):
         return True
 
     async def aclose(self) -> None:
-        """Close the session that this event loop's calls have used."""
+        """Give back what this event loop's calls have used; the last hook to do so closes the session."""
         client = self._clients.pop(asyncio.get_running_loop(), None)
         if client is not None:
-            await client.aclose()
+            await SharedClients.of_this_loop().give_back(client)
 
     async def _client(self) -> ImsClient:
         """Return this loop's client; loading aiohttp and reading the connection happen in a thread."""
         loop = asyncio.get_running_loop()
+        if client := self._clients.get(loop):
+            return client
+        shared = SharedClients.of_this_loop()
+        if "settings" in self.__dict__:
+            await asyncio.to_thread(_load_transport)
+        else:
+            self.settings = await shared.look_up(self._name, self._read_settings_and_load)
+        # Somebody else may have taken one for this hook in the meantime: only one will be given back.
         if loop not in self._clients:
-            # Whoever comes second in the meantime takes the client of the first: only one will be closed.
-            self._clients.setdefault(loop, await asyncio.to_thread(self._new_client))
+            self._clients[loop] = shared.take(self.settings)
         return self._clients[loop]
 
-    def _new_client(self) -> ImsClient:
-        settings = self.settings
-        import jmespath  # noqa: F401, PLC0415 - answers are read with it on the loop, which its import would hold up
+    @property
+    def _name(self) -> tuple[type, str, str | None]:
+        """What tells the look-ups of this hook's connection from others."""
+        return type(self), self.ims_conn_id, self.region
 
-        from airflow_provider_ims.client import ImsClient  # noqa: PLC0415 - loads aiohttp
-
-        return ImsClient(settings)
+    def _read_settings_and_load(self) -> ImsSettings:
+        _load_transport()
+        return self._read_settings()
 
     def _blocking(self, method: Callable[..., Awaitable[T]], *args: Any) -> T:
         """Run an asynchronous method from synchronous code."""
@@ -403,6 +416,13 @@ class ImsHook(BaseHook):
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return the behaviour of the standard fields, for Airflow before 3.2."""
         return {name.replace("-", "_"): value for name, value in UI_FIELD_BEHAVIOUR.items()}
+
+
+def _load_transport() -> None:
+    """Import what calls need: on an event loop, that would hold it up."""
+    import jmespath  # noqa: F401, PLC0415 - answers are read with it
+
+    import airflow_provider_ims.client  # noqa: F401, PLC0415 - loads aiohttp
 
 
 def _say_what_goes_on(job_type: JobType, job_id: str, log: Any) -> None:
