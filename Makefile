@@ -58,10 +58,14 @@ lint: $(VENV)/.ready ## ruff (with Airflow's rules), format check, mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: $(VENV)/.ready ## measure import cost and cold submit, beside other providers
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group bench
-	@$(BIN)/python benchmarks/import_cost.py
-	@$(BIN)/python benchmarks/cold_submit.py
+# In an environment of its own, which the other providers cannot change for the tests.
+VENV_BENCH ?= .venv-bench
+bench: $(VENV)/.ready ## measure imports, cold submissions and waiting, beside the SDK and other providers
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV_BENCH)
+	@$(BIN)/uv pip install --quiet --python $(VENV_BENCH)/bin/python --editable . --group bench
+	@status=0; for what in import_cost cold_submit waiting; do \
+		$(VENV_BENCH)/bin/python benchmarks/$$what.py $(ARGS) || status=1; \
+	done; exit $$status
 
 screenshots: $(VENV)/.ready ## check the UI in a headless Chromium and take the pictures of the docs
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group screenshots
@@ -72,4 +76,4 @@ build: $(VENV)/.ready ## build wheel and sdist into dist/
 	@ls dist
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(VENV_OLDEST) dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) dist .mypy_cache .pytest_cache .ruff_cache

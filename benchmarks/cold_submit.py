@@ -5,23 +5,17 @@ A task process lives for one task, so every submission of an operator is a cold 
 
 from __future__ import annotations
 
-import datetime as dt
-import ipaddress
 import statistics
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import certifi
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
 # Run by its path, a script has its own directory on the path and not the project's.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from airflow_provider_ims.emulator.process import EmulatorProcess
+from benchmarks.certificate import self_signed
 from benchmarks.measured import CONTESTANTS, MEDIA
 from benchmarks.rounds import (
     MIB,
@@ -31,60 +25,40 @@ from benchmarks.rounds import (
     interleave,
     measure,
     median,
+    publish,
     ratio,
     table,
     verdict,
-    write,
 )
 
 if TYPE_CHECKING:
+    from benchmarks.certificate import Certificate
     from benchmarks.rounds import Sample, Samples
 
 GOAL_RATIO = 0.4
 OURS, BASE = "ours", "typed SDK, sync"
 
 
-def self_signed(directory: Path) -> tuple[Path, Path]:
-    """Create a certificate for 127.0.0.1 that is its own authority, and return the paths of it and of its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "IMS emulator")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    certificate_path, key_path = directory / "certificate.pem", directory / "key.pem"
-    certificate_path.write_bytes(certificate.public_bytes(pem))
-    key_path.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-    return certificate_path, key_path
-
-
-def run(directory: Path, rounds: int, tls: tuple[Path, Path] | None, trusted: Path) -> Samples:
+def run(directory: Path, rounds: int, certificate: Certificate, *, tls: bool) -> Samples:
     """Run the rounds against one emulator; every process must have created the one job it was asked for.
 
     :param directory: AIRFLOW_HOME of the processes
     :param rounds: how many
-    :param tls: certificate and key for https, None for http
-    :param trusted: file of certificates that the processes trust
+    :param certificate: the emulator's, which the processes trust
+    :param tls: whether to call over https
     """
-    certificate, key = tls or (None, None)
-    with EmulatorProcess(tls_cert=certificate, tls_key=key) as emulator:
+    path, key = (certificate.path, certificate.key) if tls else (None, None)
+    with EmulatorProcess(tls_cert=path, tls_key=key) as emulator:
         emulator.put_media(MEDIA)
         env = {
             "AIRFLOW_CONN_IMS_DEFAULT": emulator.connection_json(),
             # Through OpenSSL's defaults, which aiohttp and the SDK's two ways load alike.
-            "SSL_CERT_FILE": str(trusted),
+            "SSL_CERT_FILE": str(certificate.trusted),
         }
 
         def one(contestant: str) -> Sample:
             billed = emulator.bill()["jobs"]
-            sample = measure("submit", contestant, home=str(directory), env=env)
+            sample = measure("submit", contestant, script="measured.py", home=str(directory), env=env)
             jobs = [job["job_id"] for job in emulator.jobs()]
             if emulator.bill()["jobs"] != billed + 1 or jobs[-1] != sample["job_id"]:
                 raise RuntimeError(f"{contestant} got {sample['job_id']!r}; the emulator's last jobs: {jobs[-2:]}")
@@ -136,18 +110,14 @@ def main() -> int:
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
-        certificate, key = self_signed(directory)
-        # A worker trusts a whole bundle, and loading it costs all of them: the certificate alone would favour us,
-        # because the SDK always loads certifi's bundle besides.
-        trusted = directory / "trusted.pem"
-        trusted.write_bytes(Path(certifi.where()).read_bytes() + certificate.read_bytes())
-        for transport, tls in (("http", None), ("https", (certificate, key))):
-            results[transport] = run(directory, options.rounds, tls, trusted)
+        certificate = self_signed(directory)
+        for transport, tls in (("http", False), ("https", True)):
+            results[transport] = run(directory, options.rounds, certificate, tls=tls)
 
-    print(heading(options.rounds), end="\n\n")
+    text = ["# Cold submit", heading(options.rounds)]
     for transport, samples in results.items():
-        print(f"{transport}:", report(samples), profile(samples), sep="\n\n", end="\n\n")
-    write(options.json, {"samples": results})
+        text += [f"## {transport}", report(samples), profile(samples)]
+    publish(options.results, "cold_submit", "\n\n".join(text), {"samples": results})
     ratios = {transport: ratio(samples[OURS], samples[BASE], "cpu") for transport, samples in results.items()}
     return verdict(
         {

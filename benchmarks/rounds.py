@@ -21,7 +21,8 @@ Sample: TypeAlias = dict[str, Any]
 Samples: TypeAlias = dict[str, list[Sample]]
 """The measurements of each contestant, one for each round."""
 
-_MEASURED = Path(__file__).with_name("measured.py")
+_HERE = Path(__file__).parent
+_RESULTS = _HERE / "results"
 # Settings of the caller that would change what is measured. The SDK ignores NO_PROXY, so the proxies must go.
 _FOREIGN = ("AIRFLOW", "ALIBABA", "DEBUG", "PYTHONDONTWRITEBYTECODE", "PYTHONWARNINGS", "HTTP_PROXY", "HTTPS_PROXY")
 _TIMEOUT = 120.0
@@ -37,49 +38,55 @@ MIB = 2**20
 
 
 def arguments(description: str, rounds: int) -> argparse.Namespace:
-    """Parse the command line that the benchmarks share: ``rounds``, and ``json`` for a file to write."""
+    """Parse the command line that the benchmarks share: ``rounds``, and ``results`` for the directory to write to."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         "--rounds", type=int, default=rounds, help=f"measured rounds, after one that warms up ({rounds})"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements to FILE")
+    parser.add_argument(
+        "--results", type=Path, metavar="DIRECTORY", default=_RESULTS, help="where to write report and measurements"
+    )
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("--rounds must be 1 or more")
     return options
 
 
-def measure(*args: str, home: str, env: Mapping[str, str] | None = None) -> Sample:
-    """Run ``measured.py`` in a fresh process and return what it measured.
+def measure(
+    *args: str, script: str, home: str, env: Mapping[str, str] | None = None, timeout: float = _TIMEOUT
+) -> Sample:
+    """Run a script of this directory in a fresh process and return what it measured: the last line of its output.
 
     :param args: its arguments
+    :param script: its file
     :param home: AIRFLOW_HOME of the process
     :param env: further environment variables
+    :param timeout: in seconds
     """
     clean = {name: value for name, value in os.environ.items() if not name.upper().startswith(_FOREIGN)}
     done = subprocess.run(
-        [sys.executable, str(_MEASURED), *args],
+        [sys.executable, str(_HERE / script), *args],
         env={**clean, "AIRFLOW_HOME": home, **(env or {})},
         cwd=home,
         capture_output=True,
         text=True,
-        timeout=_TIMEOUT,
+        timeout=timeout,
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"measured.py {' '.join(args)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        raise RuntimeError(f"{script} {' '.join(args)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     sample: Sample = json.loads(done.stdout.splitlines()[-1])
     return sample
 
 
-def interleave(names: Iterable[str], rounds: int, run: Callable[[str], Sample]) -> Samples:
-    """Run every contestant once in each round; the first round writes byte code and fills caches, and does not count.
+def interleave(names: Iterable[str], rounds: int, run: Callable[[str], Sample], *, warm_up: bool = True) -> Samples:
+    """Run every contestant once in each round; a first round writes byte code and fills caches, and does not count.
 
     The order turns by one each round: on a busy machine the place in a round would otherwise favour somebody.
     """
     order = list(names)
     samples: Samples = {name: [] for name in order}
-    for number in range(rounds + 1):
+    for number in range(0 if warm_up else 1, rounds + 1):
         for name in order:
             sample = run(name)
             if number:
@@ -124,7 +131,36 @@ def verdict(goals: Mapping[str, bool]) -> int:
     return 0 if all(goals.values()) else 1
 
 
-def write(path: Path | None, report: dict[str, Any]) -> None:
-    """Write a report as JSON, where a file for it was named."""
-    if path is not None:
-        path.write_text(json.dumps({"versions": versions(), **report}, indent=2) + "\n", encoding="utf-8")
+def publish(directory: Path, name: str, text: str, report: dict[str, Any]) -> None:
+    """Print a report, and write it and all that was measured.
+
+    :param directory: where to, as Markdown and JSON
+    :param name: of the files
+    :param text: the report
+    :param report: the measurements
+    """
+    print(text, end="\n\n")
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+    measured = json.dumps({"versions": versions(), **report}, indent=1)
+    (directory / f"{name}.json").write_text(measured + "\n", encoding="utf-8")
+
+
+def plot(path: Path, title: str, jobs: Sequence[int], lines: Mapping[str, Sequence[float]]) -> None:
+    """Draw a line for each contestant, both axes logarithmic.
+
+    :param path: the picture
+    :param title: what is shown
+    :param jobs: the numbers of waiting jobs
+    :param lines: the contestants' values for them
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415 - only for who draws
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, values in lines.items():
+        axes.plot(jobs, values, marker="o", label=name)
+    axes.set(title=title, xlabel="waiting jobs", xscale="log", yscale="log")
+    axes.grid(visible=True, which="major", alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)

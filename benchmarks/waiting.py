@@ -1,0 +1,233 @@
+"""What it costs one event loop to wait for thousands of jobs over TLS, beside the official SDK and bare aiohttp.
+
+Two ways of asking: again at once, which shows the most that each can do; and every 30 seconds, as in life.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# Run by its path, a script has its own directory on the path and not the project's.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.certificate import self_signed
+from benchmarks.rounds import (
+    MIB,
+    MILLI,
+    arguments,
+    heading,
+    interleave,
+    measure,
+    median,
+    plot,
+    publish,
+    ratio,
+    table,
+    verdict,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from benchmarks.rounds import Sample, Samples
+
+_HERE = Path(__file__).parent
+OURS, BARE, THREADS, SDK = CONTESTANTS = ("ours", "bare aiohttp", "SDK, threads", "SDK, async")
+JOBS = (1, 10, 100, 1000, 5000)
+INTERVAL = 30.0
+AT_ONCE_SECONDS = 3.0
+# One interval, so that each job is asked for once.
+EVERY_SECONDS = INTERVAL
+PROCESS_TIMEOUT = 300.0
+KIB = 1024
+
+MANY, MOST = 1000, 5000
+GOALS: dict[str, tuple[float, str]] = {
+    "polls per second at 100 jobs, SDK async = 1": (90.0, "at least"),
+    "polls per second at 100 jobs, bare aiohttp = 1": (0.6, "at least"),
+    # 0.45 ms where bare aiohttp takes 0.25.
+    "CPU per poll at 100 jobs, bare aiohttp = 1": (1.8, "at most"),
+    "stall p99 with 1,000 jobs every 30 s, in ms": (10.0, "at most"),
+    "longest stall with 1,000 jobs every 30 s, in ms": (100.0, "at most"),
+    "CPU of 5,000 jobs every 30 s, bare aiohttp = 1": (0.5, "at most"),
+    "memory of each of 5,000 jobs, in KiB": (10.0, "at most"),
+    "connections of 5,000 jobs": (50.0, "at most"),
+    "CPU per job, 5,000 jobs beside 100": (1.2, "at most"),
+}
+
+
+class Service:
+    """The service of ``service.py`` in a process of its own."""
+
+    def __init__(self, port: int, trusted: Path) -> None:
+        self.endpoint = f"https://127.0.0.1:{port}"
+        context = ssl.create_default_context(cafile=str(trusted))
+        self._opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
+
+    def connections(self) -> int:
+        """Return how many connections were opened so far, without this one."""
+        with self._opener.open(f"{self.endpoint}/", timeout=10) as answer:
+            return int(answer.read()) - 1
+
+
+@contextmanager
+def service(directory: Path) -> Iterator[tuple[Service, dict[str, str]]]:
+    """Run the service, and give the environment variables that lead to it."""
+    certificate = self_signed(directory)
+    command = [sys.executable, str(_HERE / "service.py"), str(certificate.path), str(certificate.key)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None  # noqa: S101
+            running = Service(int(process.stdout.readline()), certificate.trusted)
+            connection = {
+                "conn_type": "ims",
+                "login": "id",
+                "password": "secret",
+                "host": running.endpoint,
+                # Higher than what is asked for: pacing is off.
+                "extra": {"region_id": "cn-shanghai", "max_requests_per_second": 10_000},
+            }
+            env = {"AIRFLOW_CONN_IMS_DEFAULT": json.dumps(connection), "SSL_CERT_FILE": str(certificate.trusted)}
+            yield running, env
+        finally:
+            process.kill()
+
+
+def run(jobs: int, interval: float, seconds: float, rounds: int, directory: Path) -> Samples:
+    """Let all contestants wait for a number of jobs, in rounds.
+
+    Each measurement has a service of its own: one contestant's thousands of connections must not slow down the next.
+    """
+
+    def one(contestant: str) -> Sample:
+        with service(directory) as (running, env):
+            sample = measure(
+                *(contestant, str(jobs), str(interval), str(seconds)),
+                script="waiters.py",
+                home=str(directory),
+                env=env,
+                timeout=PROCESS_TIMEOUT,
+            )
+            # The counting itself opens one each time.
+            sample["connections"] = running.connections()
+            return sample
+
+    return interleave(CONTESTANTS, rounds, one, warm_up=False)
+
+
+def report(results: dict[int, Samples], base: str) -> str:
+    """Return the table of one way of asking."""
+    rows = []
+    for jobs, samples in results.items():
+        for name, runs in samples.items():
+            polled = all(sample["polls"] for sample in runs)
+            based = polled and all(sample["polls"] for sample in samples[base])
+            rows.append(
+                [
+                    f"{jobs:,} · {name}",
+                    f"{ratio(runs, samples[base], 'polls_per_second'):.2f}" if based else "",
+                    f"{ratio(runs, samples[base], 'cpu_per_poll'):.2f}" if based else "",
+                    f"{median(runs, 'polls_per_second'):,.1f}",
+                    f"{median(runs, 'cpu_per_poll') * MILLI:.2f}" if polled else "",
+                    f"{median(runs, 'core') * 100:.1f} %",
+                    *(f"{median(runs, f'stall_{part}') * MILLI:,.1f}" for part in ("p50", "p99", "max")),
+                    f"{median(runs, 'connections'):,.0f}",
+                    f"{median(runs, 'memory_per_job') / KIB:,.1f}" if jobs >= MANY / 10 else "",
+                    f"{median(runs, 'failed'):,.0f}",
+                ]
+            )
+    header = [
+        "jobs",
+        f"polls/s, {base} = 1",
+        f"CPU per poll, {base} = 1",
+        "polls/s",
+        "CPU ms per poll",
+        "core",
+        "stall ms p50",
+        "p99",
+        "max",
+        "connections",
+        "KiB per job",
+        "failed",
+    ]
+    return table(header, rows)
+
+
+def outcomes(at_once: dict[int, Samples], every: dict[int, Samples]) -> dict[str, float]:
+    """Return what the goals are measured by."""
+    hundred, many, most = at_once[100], every[MANY][OURS], every[MOST]
+    values = (
+        ratio(hundred[OURS], hundred[SDK], "polls_per_second"),
+        ratio(hundred[OURS], hundred[BARE], "polls_per_second"),
+        ratio(hundred[OURS], hundred[BARE], "cpu_per_poll"),
+        median(many, "stall_p99") * MILLI,
+        median(many, "stall_max") * MILLI,
+        ratio(most[OURS], most[BARE], "cpu"),
+        median(most[OURS], "memory_per_job") / KIB,
+        median(most[OURS], "connections"),
+        median(most[OURS], "cpu") / MOST / (median(every[100][OURS], "cpu") / 100),
+    )
+    return dict(zip(GOALS, values, strict=True))
+
+
+def draw(directory: Path, at_once: dict[int, Samples], every: dict[int, Samples]) -> None:
+    """Draw the plots."""
+
+    def lines(results: dict[int, Samples], value: Callable[[list[Any]], float]) -> dict[str, list[float]]:
+        return {name: [value(samples[name]) for samples in results.values()] for name in CONTESTANTS}
+
+    def stall(runs: list[Any]) -> float:
+        return median(runs, "stall_max") * MILLI
+
+    polls = lines(at_once, lambda runs: median(runs, "polls_per_second"))
+    plot(directory / "throughput.png", "Polls per second, asked again at once", list(at_once), polls)
+    cores = lines(every, lambda runs: median(runs, "core") * 100)
+    plot(directory / "core.png", "Percent of a core, every 30 s", list(every), cores)
+    plot(directory / "stall.png", "Longest stall of the event loop in ms, every 30 s", list(every), lines(every, stall))
+    memory = lines(every, lambda runs: max(median(runs, "memory_per_job"), KIB) / MIB * KIB)
+    plot(directory / "memory.png", "KiB per job, every 30 s", list(every), memory)
+
+
+def main() -> int:
+    """Measure, print the report and return the exit status."""
+    options = arguments("what it costs one event loop to wait for jobs", rounds=3)
+    with tempfile.TemporaryDirectory() as temporary:
+        home = Path(temporary)
+        at_once = {jobs: run(jobs, 0.0, AT_ONCE_SECONDS, options.rounds, home) for jobs in JOBS}
+        every = {jobs: run(jobs, INTERVAL, EVERY_SECONDS, 1, home) for jobs in JOBS if jobs >= MANY / 10}
+    reached = outcomes(at_once, every)
+    goals = {
+        f"{name}: {reached[name]:.2f}, goal {how} {goal:g}": reached[name] >= goal
+        if how == "at least"
+        else reached[name] <= goal
+        for name, (goal, how) in GOALS.items()
+    }
+    text = "\n\n".join(
+        [
+            "# Waiting for jobs",
+            f"{heading(options.rounds)}. Loopback TLS; memory is not shown for less than 100 jobs.",
+            "## Asked again at once",
+            report(at_once, BARE),
+            f"## Asked every {INTERVAL:.0f} s, one round",
+            report(every, BARE),
+            "## Goals",
+            "\n".join(f"- {'met' if met else 'MISSED'}: {goal}" for goal, met in goals.items()),
+        ]
+    )
+    publish(options.results, "waiting", text, {"at_once": at_once, "every": every})
+    draw(options.results, at_once, every)
+    return verdict(goals)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
