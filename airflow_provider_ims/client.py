@@ -9,7 +9,6 @@ import asyncio
 import json
 import logging
 import re
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlsplit
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
     from alibabacloud_ice20201109.client import Client
 
-    from airflow_provider_ims.connection import ImsSettings
+    from airflow_provider_ims.connection import AccessKey, ImsSettings
     from airflow_provider_ims.submissions import SubmissionWitness
 
 log = logging.getLogger(__name__)
@@ -108,6 +107,8 @@ class ImsClient:
         self._host = urlsplit(settings.endpoint).netloc
         self._proxy = _proxy(settings)
         self._pacer = Pacer(settings.max_requests_per_second)
+        self.harmless = Censor(settings.credentials)
+        """Takes what is secret out of a text of the service."""
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -217,7 +218,8 @@ class ImsClient:
         headers = {**signed, **_UNSIGNED_HEADERS}
         # Errors are raised below, outside the except block: aiohttp's exceptions carry the request's headers with
         # the signature and the token, and would travel along as the context of ours.
-        _WIRE.set(wire)
+        task = asyncio.current_task()
+        _WIRES[task] = wire
         try:
             async with session.post(url, headers=headers, allow_redirects=False, proxy=self._proxy) as response:
                 status, answer_headers, body = response.status, response.headers, await response.read()
@@ -226,6 +228,8 @@ class ImsClient:
             failure = self._transport_error(action, params, error, sent=wire.sent)
         else:
             return self._decode(action, params, status, answer_headers, body)
+        finally:
+            del _WIRES[task]
         raise failure
 
     def _decode(
@@ -277,10 +281,21 @@ class ImsClient:
             advice="Look at the network, the proxy and the connection's region, network and endpoint.",
         )
 
-    def harmless(self, text: str) -> str:
-        """Return text of the service without what is secret: refusals of a signature repeat the signed request."""
-        key = self._settings.credentials
-        for secret in (key.secret, key.security_token):
+
+class Censor:
+    """Returns text of the service without what is secret: refusals of a signature repeat the signed request.
+
+    :param key: whose secrets
+    """
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: AccessKey) -> None:
+        self._key = key
+
+    def __call__(self, text: str) -> str:
+        """Return a text in one line, shortened, without secrets."""
+        for secret in (self._key.secret, self._key.security_token):
             if secret:
                 text = text.replace(secret, "***").replace(quote(secret, safe="~"), "***")
         text = _SIGNATURE_TEXT.sub(r"\1***", text)
@@ -302,7 +317,8 @@ class _Wire:
     broke: bool = False
 
 
-_WIRE: ContextVar[_Wire] = ContextVar("ims_wire")
+# The request that each task has under way. A context variable would leave objects behind in each task, see alarms.py.
+_WIRES: dict[asyncio.Task[Any] | None, _Wire] = {}
 
 
 class _Connections(aiohttp.TCPConnector):
@@ -332,7 +348,7 @@ class _Connections(aiohttp.TCPConnector):
             except BaseException:
                 connection.close()
                 raise
-        _WIRE.get().sent = True
+        _WIRES[asyncio.current_task()].sent = True
         return connection
 
     async def _create_connection(
@@ -342,7 +358,7 @@ class _Connections(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as above
     ) -> ResponseHandler:
         """Connect, which is asked for where no kept connection is free."""
-        _WIRE.get().is_reused = False
+        _WIRES[asyncio.current_task()].is_reused = False
         return await super()._create_connection(req, traces, timeout)
 
     def retract(self) -> None:

@@ -314,7 +314,11 @@ async def settle(query: Callable[[], Awaitable[JobSnapshot]], wait: Wait) -> End
         await asyncio.sleep(min(wait.pause(time.time()), POLL_INTERVAL))
 
 
-async def watch(query: Callable[[], Awaitable[JobSnapshot]], wait: Wait) -> Ending:
+async def watch(
+    query: Callable[[], Awaitable[JobSnapshot]],
+    wait: Wait,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Ending:
     """Ask until the wait ends. The first poll is at once or, if there were polls before, within ``poll_interval``.
 
     At random then: a triggerer that starts takes up all of its waits at the same moment.
@@ -324,7 +328,7 @@ async def watch(query: Callable[[], Awaitable[JobSnapshot]], wait: Wait) -> Endi
         now = time.time()
         pause = _at_a_tick(now, 0.0, min(wait.pause(now), wait.poll_interval))
     while True:
-        await asyncio.sleep(pause)
+        await sleep(pause)
         ending = await poll(query, wait)
         if ending is not None:
             return ending

@@ -10,6 +10,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, ClassVar, Self
 from weakref import WeakKeyDictionary
 
+from airflow_provider_ims.alarms import Alarms
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
@@ -26,6 +28,8 @@ class SharedClients:
     _of_loops: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, SharedClients]] = WeakKeyDictionary()
 
     def __init__(self) -> None:
+        self.alarms = Alarms()
+        """What those who wait sleep by."""
         self._look_ups: dict[Hashable, tuple[float, asyncio.Task[ImsSettings]]] = {}
         self._clients: dict[ImsSettings, ImsClient] = {}
         self._users: Counter[ImsSettings] = Counter()

@@ -23,6 +23,7 @@ ORDER = [
     "parameters",
     "signature",
     "blocking",
+    "alarms",
     "jobs",
     "submissions",
     "durable",

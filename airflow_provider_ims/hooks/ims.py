@@ -263,7 +263,8 @@ class ImsHook(BaseHook):
 
     async def awatch(self, wait: Wait) -> Ending:
         """Asynchronous twin of :meth:`watch`."""
-        return await watch(functools.partial(self._aquery_with_new_keys, wait.job_type, wait.job_id), wait)
+        query = functools.partial(self._aquery_with_new_keys, wait.job_type, wait.job_id)
+        return await watch(query, wait, SharedClients.of_this_loop().alarms.sleep)
 
     def watch(self, wait: Wait) -> Ending:
         """Poll a job over one session until the wait for it ends.

@@ -1,0 +1,168 @@
+"""A real triggerer with a thousand deferred tasks, over TLS: all of them end, and nothing grows meanwhile.
+
+``IMS_SOAK_POLLS`` says for how many polls they wait: by default six for each; a thousand jobs that take an hour cost
+some 60 each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil  # type: ignore[import-untyped] # a dependency of Airflow, which ships no types
+import pytest
+
+from airflow_provider_ims.emulator.process import EmulatorProcess
+from airflow_provider_ims.pacing import IN_FLIGHT
+from benchmarks.certificate import self_signed
+from dev.sandbox import AirflowSandbox
+from tests.runs import AIRFLOW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = [
+    pytest.mark.skipif(AIRFLOW < (3, 3), reason="the deferred tasks are rows of Airflow 3.3's database"),
+    pytest.mark.timeout(1800),
+]
+
+JOBS = 1000
+POLLS = int(os.environ.get("IMS_SOAK_POLLS", str(6 * JOBS)))
+POLLS_PER_SECOND = 200
+MEDIA = "oss://waiting/clip.mp4"
+HOUR = 3600
+PATIENCE = 120.0
+DAG_ID = "waiting"
+DAG = f"""
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
+
+with DAG({DAG_ID!r}, schedule=None):
+    ImsSubmitCopyrightExtractJobOperator(task_id="extract", input_media={MEDIA!r}, deferrable=True)
+"""
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Triggerer:
+    """A running triggerer whose tasks all wait, and what it waits for."""
+
+    process: Any
+    """The process that runs the triggers; its parent does the talking to the database."""
+    emulator: EmulatorProcess
+    database: Path
+    log: Path
+
+    def polls(self) -> int:
+        """Return how often the jobs were asked for."""
+        return sum(job["queries"] for job in self.emulator.jobs())
+
+    def tasks(self) -> list[tuple[str, str]]:
+        """Return state and event of each task."""
+        with closing(sqlite3.connect(self.database, timeout=30)) as connection:
+            return connection.execute("SELECT state, next_kwargs FROM task_instance WHERE map_index >= 0").fetchall()
+
+    def wait_until(self, what: str, is_so: Callable[[], bool], patience: float = PATIENCE) -> None:
+        """Wait until something is so."""
+        deadline = time.monotonic() + patience
+        while not is_so():
+            assert time.monotonic() < deadline, f"not so: {what}\n{self.log.read_text()[-3000:]}"
+            assert self.process.is_running(), self.log.read_text()[-3000:]
+            time.sleep(0.5)
+
+
+@pytest.fixture
+def triggerer(tmp_path: Path) -> Iterator[Triggerer]:
+    """Defer the tasks and start a triggerer, which takes them all up at once; return when each job was asked for."""
+    certificate = self_signed(tmp_path)
+    with EmulatorProcess(tls_cert=certificate.path, tls_key=certificate.key) as emulator:
+        emulator.put_media(MEDIA, watermark="(c) Waiting", processing_time=2 * HOUR)
+        env = {
+            "AIRFLOW_CONN_IMS_DEFAULT": emulator.connection_json(max_requests_per_second=POLLS_PER_SECOND),
+            "SSL_CERT_FILE": str(certificate.trusted),
+        }
+        with AirflowSandbox(env) as sandbox:
+            sandbox.migrate()
+            sandbox.add_dag(DAG, "waiting.py")
+            sandbox.airflow("dags", "reserialize")
+            arguments = {
+                "since": time.time(),
+                "deadline": time.time() + 24 * HOUR,
+                "poll_interval": JOBS / POLLS_PER_SECOND,
+                "max_poll_interval": JOBS / POLLS_PER_SECOND,
+                "polls": 1,
+            }
+            script = str(Path(__file__).with_name("deferred_tasks.py"))
+            sandbox.python(script, DAG_ID, str(JOBS), json.dumps(arguments))
+            log = sandbox.home / "triggerer.log"
+            with (
+                log.open("wb") as output,
+                subprocess.Popen(
+                    [sys.executable, "-m", "airflow", "triggerer", "--skip-serve-logs"],
+                    env=sandbox.env,
+                    cwd=sandbox.home,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                ) as process,
+            ):
+                try:
+                    yield wait_for_first_polls(process.pid, emulator, sandbox.home / "airflow.db", log)
+                finally:
+                    family = [*psutil.Process(process.pid).children(recursive=True), process]
+                    for member in family:
+                        member.kill()
+
+
+def job_id_in(event: str) -> str:
+    """Return the JobId of an event, in whatever form Airflow keeps it."""
+    (job_id,) = set(re.findall(r'"([0-9a-f]{32})"', event))
+    return str(job_id)
+
+
+def wait_for_first_polls(pid: int, emulator: EmulatorProcess, database: Path, log: Path) -> Triggerer:
+    """Return the triggerer when it has asked for each job."""
+    supervisor = psutil.Process(pid)
+    deadline = time.monotonic() + PATIENCE
+    while not supervisor.children():
+        assert time.monotonic() < deadline, log.read_text()[-3000:]
+        time.sleep(0.2)
+    triggerer = Triggerer(supervisor.children()[0], emulator, database, log)
+    triggerer.wait_until("each job was asked for", lambda: all(job["queries"] for job in emulator.jobs()))
+    return triggerer
+
+
+def test_thousand_deferred_tasks(triggerer: Triggerer, capsys: pytest.CaptureFixture[str]) -> None:
+    """They share a few connections, and neither memory nor sockets nor threads grow; each gets its own result."""
+    process, emulator = triggerer.process, triggerer.emulator
+    begun, first = time.monotonic(), triggerer.polls()
+    memory, files, threads = process.memory_info().rss, process.num_fds(), process.num_threads()
+    triggerer.wait_until("they have waited", lambda: triggerer.polls() >= POLLS, PATIENCE + POLLS / 50)
+    pace = (triggerer.polls() - first) / (time.monotonic() - begun)
+    grown = (process.memory_info().rss - memory) / MIB
+    figures = (
+        f"{triggerer.polls()} polls, {pace:.0f} per second; memory {memory / MIB:.0f} MiB, {grown:+.1f}; "
+        f"files {files}, {process.num_fds() - files:+d}; threads {threads}, {process.num_threads() - threads:+d}"
+    )
+    with capsys.disabled():
+        sys.stdout.write(f"\n{figures}\n")
+    assert pace <= POLLS_PER_SECOND * 1.05
+    assert grown < 10
+    assert process.num_fds() <= files + 2
+    assert process.num_threads() <= threads + 2
+    emulator.advance(2 * HOUR)
+    triggerer.wait_until("all have ended", lambda: all(state == "scheduled" for state, _ in triggerer.tasks()))
+    events = [kwargs for _, kwargs in triggerer.tasks()]
+    assert sum("(c) Waiting" in event for event in events) == JOBS
+    assert {job["job_id"] for job in emulator.jobs()} == {job_id_in(event) for event in events}
+    used = {request["connection"] for request in emulator.requests() if request["action"].startswith("Query")}
+    assert len(used) <= IN_FLIGHT
+    assert emulator.bill()["jobs"] == JOBS
