@@ -326,6 +326,9 @@ class _Connections(aiohttp.TCPConnector):
 
     As late as that, so that a process that dies while it looks for the service leaves no doubt behind. aiohttp's traces
     would tell the same for a tenth of a poll's CPU time.
+
+    TLS sessions are not resumed: asyncio has no way to, and it would save 0.1 ms of a connection that serves hundreds
+    of polls.
     """
 
     def __init__(self, witness: SubmissionWitness | None = None, **options: Any) -> None:
