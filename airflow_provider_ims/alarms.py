@@ -1,7 +1,7 @@
 """One alarm for all who sleep until the same moment: an event loop that waits for thousands of jobs wakes up once.
 
-A timer for each of them costs a tenth of a poll, and leaves so many objects behind that Python's garbage collector goes
-through all of a triggerer's memory twice as often, which holds up its loop for a fifth of a second.
+A timer for each of them costs its share of CPU, and leaves objects behind: the more of them, the sooner Python's
+garbage collector goes through all memory of a triggerer, in which its loop stands still for a fifth of a second.
 """
 
 from __future__ import annotations

@@ -102,6 +102,7 @@ JOB_TYPES: dict[str, JobType] = {job_type.name: job_type for job_type in (COPYRI
 
 # Where a state might be in the answer of a family that documents none, whatever the case of the letters.
 _UNDOCUMENTED_STATE = ("status", "state", "jobstatus")
+_one_line = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 # Codes that say nothing of trouble: the value that is documented, and what other actions of IMS send with it.
 _HARMLESS_CODES = frozenset({"200", "ok", "success"})
 
@@ -133,8 +134,9 @@ class JobSnapshot:
     :param is_understood: whether the answer has a form that is known, apart from word and code
     :param code: a code that is not one of success, None where the answer has none
     :param message: the text that goes with the code
+    :param request_id: the service's id of the request
+    :param response: the response body in one line, fit for a log: shortened, without secrets
     :param raw: the whole response body, fields that the vendor does not document included
-    :param harmless: takes what is secret or too long out of a text of the service
     """
 
     job_id: str
@@ -145,24 +147,9 @@ class JobSnapshot:
     is_understood: bool
     code: str | None
     message: str | None
+    request_id: str | None
+    response: str
     raw: dict[str, Any] = field(repr=False)
-    harmless: Callable[[str], str] = field(default=str, repr=False, compare=False)
-
-    @property
-    def request_id(self) -> str | None:
-        """The service's id of the request."""
-        value = request_id(self.raw)
-        return None if value is None else self.harmless(value)
-
-    @property
-    def response(self) -> str:
-        """The response body in one line, fit for a log: shortened, without secrets.
-
-        Made when it is asked for: of the polls of a wait, only the last one's is.
-        """
-        # Cleaned before it becomes JSON, which would escape part of what is looked for.
-        cleaned = _each_text(self.raw, self.harmless)
-        return self.harmless(json.dumps(cleaned, ensure_ascii=False, separators=(",", ":")))
 
     @property
     def is_unexplained(self) -> bool:
@@ -241,6 +228,8 @@ def snapshot(
     troubled = code is not None and str(code).lower() not in _HARMLESS_CODES
     message = _search(job_type.message_path, response) if troubled else None
     state = _state(job_type, word, None if troubled else result)
+    # Cleaned before it becomes JSON, which would escape part of what is looked for.
+    cleaned = _each_text(response, harmless)
     return JobSnapshot(
         job_id=job_id,
         state=state,
@@ -250,8 +239,9 @@ def snapshot(
         is_understood=_is_understood(job_type, response, found),
         code=harmless(str(code)) if troubled else None,
         message=None if message is None else harmless(str(message)),
+        request_id=request_id(cleaned),
+        response=harmless(_one_line(cleaned)),
         raw=response,
-        harmless=harmless,
     )
 
 
