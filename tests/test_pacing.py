@@ -40,10 +40,11 @@ def most_within(seconds: float, moments: Sequence[float]) -> int:
     return max(sum(start <= moment < start + seconds - CLOCK_ERROR for moment in moments) for start in moments)
 
 
-async def throttled(pacer: Pacer, retry_after: float | None = None) -> None:
+async def throttled(pacer: Pacer, retry_after: float | None = None, lasting: float = 0.0) -> None:
     """Send a request whose answer throttles."""
-    with pytest.raises(ImsThrottledError):
+    with pytest.raises(ImsThrottledError):  # noqa: PT012 - raised inside the pacer, which must see it
         async with pacer:
+            await asyncio.sleep(lasting)
             raise ImsThrottledError("throttled", retry_after=retry_after)
 
 
@@ -129,6 +130,24 @@ async def test_pause_is_not_longer_than_a_minute(monkeypatch: pytest.MonkeyPatch
     pacer = Pacer(100)
     await throttled(pacer, retry_after=86_400)
     await asyncio.wait_for(departures(pacer, 1), 5)
+
+
+async def test_longest_pause_counts() -> None:
+    """An answer that asks for a short pause does not shorten the long one that another has asked for."""
+    pacer = Pacer(100)
+    begun = now()
+    await asyncio.gather(throttled(pacer, retry_after=0.6), throttled(pacer, retry_after=0.01, lasting=0.1))
+    assert (await departures(pacer, 1))[0] - begun >= 0.6 - CLOCK_ERROR
+
+
+async def test_who_waits_already_keeps_a_pause_that_comes_meanwhile() -> None:
+    """A request that waits for its turn when an answer throttles waits longer."""
+    pacer = Pacer(2)
+    begun = now()
+    first = asyncio.create_task(throttled(pacer, retry_after=1.5, lasting=0.2))
+    moments = await departures(pacer, 2)
+    await first
+    assert moments[1] - begun >= 1.7 - CLOCK_ERROR
 
 
 async def test_speed_halves_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,8 @@ import pytest
 from airflow_provider_ims import sharing
 from airflow_provider_ims.exceptions import ImsConfigurationError
 from airflow_provider_ims.hooks.ims import ImsHook
+from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT
+from airflow_provider_ims.polling import Wait
 from airflow_provider_ims.sharing import SharedClients
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_ims.emulator.process import EmulatorProcess
 
 LIST = "QueryCopyrightJobList"
+MEDIA = "oss://rights-evidence/clip.mp4"
 pytestmark = pytest.mark.usefixtures("connect")
 
 
@@ -148,6 +151,46 @@ async def test_wrong_connection_is_told_to_each(connect: Callable[..., None]) ->
     connect(host="ftp://example.com")
     failures = await asyncio.gather(*(ImsHook()._client() for _ in range(3)), return_exceptions=True)
     assert all(isinstance(failure, ImsConfigurationError) for failure in failures)
+
+
+def wait_for(job_id: str, interval: float = 1e-3) -> Wait:
+    """Return a wait that was begun by a worker."""
+    now = time.time()
+    return Wait(COPYRIGHT_EXTRACT, job_id, now, now + 60, poll_interval=interval, max_poll_interval=interval, polls=1)
+
+
+async def test_keys_that_are_refused_are_looked_up_again_once_for_all(
+    ims_emulator: EmulatorProcess, connect: Callable[..., None], look_ups: LookUps
+) -> None:
+    """However fresh the look-up: where keys are refused, many waits read the connection together, and go on."""
+    ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0)
+    submitting = ImsHook()
+    job_id = (await submitting.asubmit(COPYRIGHT_EXTRACT, {"Input": {"Type": "OSS", "Media": MEDIA}})).job_id
+    await submitting.aclose()
+    connect(password="retired")
+    hooks = [ImsHook() for _ in range(20)]
+    await asyncio.gather(*(hook._client() for hook in hooks))
+    connect()
+    before = len(look_ups.threads)
+    endings = await asyncio.gather(*(hook.awatch(wait_for(job_id)) for hook in hooks))
+    assert [ending.result for ending in endings] == ["(c) Studio"] * 20
+    # Those whose request was on its way when somebody began to read wait for him, the others for the next one.
+    assert 1 <= len(look_ups.threads) - before <= 3
+    await close(hooks)
+
+
+async def test_waits_share_their_alarms(ims_emulator: EmulatorProcess) -> None:
+    """Waits with pauses of some length are woken together, at the ticks of the interval."""
+    ims_emulator.put_media(MEDIA)
+    hooks = [ImsHook() for _ in range(100)]
+    waits = [asyncio.create_task(hook.awatch(wait_for("J", 10.0))) for hook in hooks]
+    await asyncio.sleep(0.2)
+    assert 1 <= len(SharedClients.of_this_loop().alarms._alarms) <= 11
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+    assert not SharedClients.of_this_loop().alarms._alarms
+    await close(hooks)
 
 
 async def test_throttling_answer_slows_down_everybody_on_the_loop(ims_emulator: EmulatorProcess) -> None:
