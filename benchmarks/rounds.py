@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 Sample: TypeAlias = dict[str, Any]
-"""One measurement of one process."""
+"""One measurement of one process; empty where it came to no end."""
 Samples: TypeAlias = dict[str, list[Sample]]
 """The measurements of each contestant, one for each round."""
 

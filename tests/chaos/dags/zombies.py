@@ -73,7 +73,8 @@ for _dag_id in ("before_submitting", "before_sending", "while_waiting", "dead", 
             ims_conn_id=_dag_id,
             wait_for_completion=True,
             poll_interval=0.5,
-            retries=3,
+            # On a busy machine a live worker can be taken for dead, too.
+            retries=10,
             retry_delay=0.1,
         )
     globals()[_dag_id] = _dag

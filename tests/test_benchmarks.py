@@ -1,0 +1,52 @@
+"""The benchmarks run: what they measure is for ``make bench``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks import waiting
+from benchmarks.rounds import interleave
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.rounds import Sample
+
+
+def test_everybody_waits(tmp_path: Path) -> None:
+    """Each contestant asks for its jobs over TLS and gets answers; ours shares its connections."""
+    samples = waiting.run(3, 0.0, 0.5, 1, tmp_path)
+    assert set(samples) == set(waiting.CONTESTANTS)
+    for name, (sample,) in samples.items():
+        assert sample["polls"] > 0, name
+        assert sample["failed"] == 0, name
+        assert sample["cpu"] > 0, name
+        assert sample["stall_max"] >= sample["stall_p99"] >= sample["stall_p50"] >= 0, name
+    assert 1 <= samples[waiting.OURS][0]["connections"] <= 4
+    report = waiting.report({3: samples}, waiting.BARE)
+    assert all(f"3 · {name}" in report for name in waiting.CONTESTANTS)
+
+
+def test_rounds_turn() -> None:
+    """Nobody is always first, and a warming-up round does not count."""
+    ran: list[str] = []
+
+    def run(name: str) -> Sample:
+        ran.append(name)
+        return {"number": len(ran)}
+
+    samples = interleave("ab", 2, run)
+    assert ran == ["a", "b", "b", "a", "a", "b"]
+    assert samples == {"a": [{"number": 4}, {"number": 5}], "b": [{"number": 3}, {"number": 6}]}
+
+
+@pytest.mark.parametrize("name", ["import_cost", "cold_submit", "waiting"])
+def test_results_are_there(name: str) -> None:
+    """What the documentation refers to is measured, with the versions of what was measured."""
+    results = waiting._HERE / "results"
+    measured = json.loads((results / f"{name}.json").read_text())
+    assert measured["versions"]["apache-airflow"]
+    assert "Python" in (results / f"{name}.md").read_text()
