@@ -57,6 +57,7 @@ EXTRA_VALUES: dict[str, Any] = {
     "security_token": "not a secret either",
     "connect_timeout": 5,
     "read_timeout": 10,
+    "max_requests_per_second": 30,
 }
 SECRETS = ("password", "element_security_token")
 
