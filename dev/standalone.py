@@ -16,6 +16,7 @@ from contextlib import suppress
 from functools import cached_property
 from http import HTTPStatus
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
@@ -41,6 +42,8 @@ RUN_TIMEOUT = 180.0
 _STOP_TIMEOUT = 20.0
 _KILL_TIMEOUT = 10.0
 _CALL_TIMEOUT = 30.0
+# Where many tasks start at once on few cores, SQLite stays locked for longer than a call may take.
+_COMMAND_TIMEOUT = 180.0
 _POLL = 0.25
 
 _COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
@@ -161,14 +164,26 @@ class StandaloneAirflow:
         return self._call(method, f"/api/v2{path}", payload, {"Authorization": f"Bearer {self.token}"})
 
     def tell(self, method: str, path: str, payload: object) -> None:
-        """Give the REST API a command, and again where SQLite was locked: then nothing was done.
+        """Give the REST API a command, and again where SQLite was locked, or no answer came back.
 
         :param method: HTTP method
         :param path: below ``/api/v2``
         :param payload: sent as JSON; where it creates something, with an id
         :raises ApiError: if it refused
         """
-        self.wait_until(f"{method} {path} is done", lambda: [self.request(method, path, payload)], _CALL_TIMEOUT)
+        tries = count(1)
+
+        def done() -> bool:
+            first = next(tries) == 1
+            try:
+                self.request(method, path, payload)
+            except ApiError as error:
+                # It exists: the try before has done it, and its answer was lost.
+                if first or error.status != HTTPStatus.CONFLICT:
+                    raise
+            return True
+
+        self.wait_until(f"{method} {path} is done", done, _COMMAND_TIMEOUT)
 
     def wait_for_dag(self, dag_id: str, timeout: float = PARSE_TIMEOUT) -> None:
         """Wait until a DAG is parsed.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +16,8 @@ from packaging.version import Version
 from dev.standalone import StandaloneAirflow, free_port
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_provider_ims.emulator.process import EmulatorProcess
     from dev.sandbox import AirflowSandbox
 
@@ -26,7 +31,7 @@ needs_a_store = pytest.mark.skipif(
 )
 
 TASK = "extract"
-PATIENCE = 120.0
+PATIENCE = 240.0
 """Seconds in which anything that is waited for has happened, on a slow machine too."""
 
 SETTINGS = {
@@ -39,12 +44,22 @@ SETTINGS = {
 }
 
 
-def whole_airflow(sandbox: AirflowSandbox, **settings: str) -> StandaloneAirflow:
-    """Return an Airflow that does not wait for its own pauses, on a port that no other test's Airflow takes.
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other process of the tests is in here: two whole Airflows starve each other on two cores."""
+    with Path(__file__).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def whole_airflow(sandbox: AirflowSandbox, **settings: str) -> Iterator[StandaloneAirflow]:
+    """Run an Airflow that does not wait for its own pauses, on a port that no other test's Airflow takes.
 
     :param settings: further environment variables
     """
-    return StandaloneAirflow(sandbox, port=free_port(), env={**SETTINGS, **settings})
+    with alone(), StandaloneAirflow(sandbox, port=free_port(), env={**SETTINGS, **settings}) as airflow:
+        yield airflow
 
 
 def media_of(dag_id: str) -> str:

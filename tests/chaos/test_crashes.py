@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     needs_a_store,
-    pytest.mark.timeout(600),  # the first test waits for Airflow's start too
+    pytest.mark.timeout(900),  # the first test waits for Airflow's start too
 ]
 
 DAG_FILE = Path(__file__).parent / "dags" / "crashes.py"
@@ -87,7 +87,7 @@ def suite(ims_emulator_process: EmulatorProcess, tmp_path_factory: pytest.TempPa
         sandbox = stack.enter_context(AirflowSandbox({**env, "IMS_PIDS": str(pids), "PYTHONPATH": str(ROOT)}))
         sandbox.add_dag(DAG_FILE)
         # Some workers are held where they are until their test comes.
-        airflow = stack.enter_context(whole_airflow(sandbox, AIRFLOW__CORE__PARALLELISM="16"))
+        airflow = stack.enter_context(whole_airflow(sandbox, AIRFLOW__CORE__PARALLELISM="12"))
         yield Suite(airflow, emulators, wires, pids)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     needs_a_store,
-    pytest.mark.timeout(600),  # the first test waits for Airflow's start too
+    pytest.mark.timeout(900),  # the first test waits for Airflow's start too
 ]
 
 DAG_FILE = Path(__file__).parent / "dags" / "zombies.py"

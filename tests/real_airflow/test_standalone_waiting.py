@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     needs_airflow_3,
-    pytest.mark.timeout(600),  # the first test waits for Airflow's start too
+    pytest.mark.timeout(900),  # the first test waits for Airflow's start too
 ]
 triggers_have_on_kill = pytest.mark.skipif(
     AIRFLOW < (3, 3), reason="before Airflow 3.3 nothing tells a trigger that its task was cleared or marked"
