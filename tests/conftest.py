@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import tempfile
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from airflow_provider_ims.emulator.process import EmulatorProcess
 
     Connect = Callable[..., None]
+
+# Without a word on it, Python 3.11 makes a loop for this thread when pytest-asyncio 1.3 asks for it, and nobody
+# closes that: some later test would be blamed.
+asyncio.set_event_loop(None)
 
 pytest_plugins = ["airflow_provider_ims.emulator.pytest_plugin"]
 
