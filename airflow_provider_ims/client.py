@@ -97,7 +97,7 @@ _MAX_SERVICE_TEXT = 400
 class ImsClient:
     """Calls IMS over one HTTP session. Belongs to the event loop it is first used on.
 
-    Nothing is sent twice: the caller decides what is safe to repeat.
+    Nothing is sent twice but a read whose kept connection broke: the caller decides what else is safe to repeat.
 
     :param settings: where to and as whom
     """
@@ -131,7 +131,9 @@ class ImsClient:
             self._session = None
 
     async def call(self, action: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Call an action and return the whole response body.
+        """Call an action and return the whole response body, when its turn has come.
+
+        What reads goes out a second time where it met a kept connection that the service had closed.
 
         :param action: API operation
         :param params: its parameters by the vendor's names; mappings and lists are sent as JSON, None is left out

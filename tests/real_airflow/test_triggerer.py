@@ -75,11 +75,16 @@ class Triggerer:
 
     def wait_until(self, what: str, is_so: Callable[[], bool], patience: float = PATIENCE) -> None:
         """Wait until something is so."""
-        deadline = time.monotonic() + patience
-        while not is_so():
-            assert time.monotonic() < deadline, f"not so: {what}\n{self.log.read_text()[-3000:]}"
-            assert self.process.is_running(), self.log.read_text()[-3000:]
-            time.sleep(0.5)
+        wait_until(what, is_so, self.process, self.log, patience)
+
+
+def wait_until(what: str, is_so: Callable[[], bool], process: Any, log: Path, patience: float = PATIENCE) -> None:
+    """Ask again and again until something is so, as long as a process runs."""
+    deadline = time.monotonic() + patience
+    while not is_so():
+        assert time.monotonic() < deadline, f"not so: {what}\n{log.read_text()[-3000:]}"
+        assert process.is_running(), log.read_text()[-3000:]
+        time.sleep(0.5)
 
 
 @pytest.fixture
@@ -133,10 +138,7 @@ def job_id_in(event: str) -> str:
 def wait_for_first_polls(pid: int, emulator: EmulatorProcess, database: Path, log: Path) -> Triggerer:
     """Return the triggerer when it has asked for each job."""
     supervisor = psutil.Process(pid)
-    deadline = time.monotonic() + PATIENCE
-    while not supervisor.children():
-        assert time.monotonic() < deadline, log.read_text()[-3000:]
-        time.sleep(0.2)
+    wait_until("there is a process for the triggers", lambda: bool(supervisor.children()), supervisor, log)
     triggerer = Triggerer(supervisor.children()[0], emulator, database, log)
     triggerer.wait_until("each job was asked for", lambda: all(job["queries"] for job in emulator.jobs()))
     return triggerer
