@@ -28,7 +28,7 @@ MEDIA = "oss://bucket/film.mp4"
 
 WATCHED = {
     "airflow_provider_ims.hooks.ims": "our hook",
-    "airflow_provider_ims.client": "our client",
+    "airflow_provider_ims.api.client": "our client",
     "airflow.sdk.execution_time.supervisor": "Airflow's reader of connections",
     "aiohttp": "aiohttp",
     "requests": "requests",

@@ -58,7 +58,7 @@ class Contest:
 
 async def ours(contest: Contest) -> Wait:
     """Wait as the triggerer does, with a trigger for each job."""
-    from airflow_provider_ims import polling  # noqa: PLC0415 - measured
+    from airflow_provider_ims.jobs import polling  # noqa: PLC0415 - measured
     from airflow_provider_ims.triggers.job import ImsJobTrigger  # noqa: PLC0415
 
     answered = polling.Wait.answered
@@ -111,8 +111,8 @@ async def bare(contest: Contest) -> Wait:
     """Wait with aiohttp alone and headers made once: what no client can do without."""
     import aiohttp  # noqa: PLC0415 - measured
 
-    from airflow_provider_ims.connection import AccessKey  # noqa: PLC0415
-    from airflow_provider_ims.signature import canonical_query, signed_headers  # noqa: PLC0415
+    from airflow_provider_ims.api.signature import canonical_query, signed_headers  # noqa: PLC0415
+    from airflow_provider_ims.connection.settings import AccessKey  # noqa: PLC0415
 
     endpoint = _connection()["host"]
     action, query = "QueryCopyrightExtractJob", canonical_query({"JobId": "J"})

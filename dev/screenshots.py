@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import expect, sync_playwright
 
-from airflow_provider_ims.connection_fields import CONN_FIELDS, CONN_NAME, UI_FIELD_BEHAVIOUR
+from airflow_provider_ims.connection.fields import CONN_FIELDS, CONN_NAME, UI_FIELD_BEHAVIOUR
 from dev.console import Interrupted, say, stop_on_signals
 from dev.demo import EXAMPLE, SUSPECTS
 from dev.sandbox import ROOT

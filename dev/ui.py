@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from airflow_provider_ims.connection_fields import CONN_FIELDS
+from airflow_provider_ims.connection.fields import CONN_FIELDS
 from airflow_provider_ims.emulator.process import EmulatorProcess
 from dev.console import Interrupted, say, stop_on_signals
 from dev.demo import SUSPECTS

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, TaskDeferred
 
-from airflow_provider_ims.durable import KEY
+from airflow_provider_ims.jobs.durable import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_ims.jobs import JobType
+from airflow_provider_ims.jobs.types import JobType
 
 # Its query reports a state, and it can be cancelled: watermark jobs have neither.
 IPRODUCTION = JobType(

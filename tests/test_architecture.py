@@ -17,27 +17,28 @@ PACKAGE = Path(__file__).parent.parent / "airflow_provider_ims"
 # Each room may import those to its left, and no other.
 ORDER = [
     "__init__",
-    "connection_fields",
+    "connection.fields",
     "exceptions",
-    "connection",
-    "parameters",
-    "signature",
-    "blocking",
-    "alarms",
-    "jobs",
-    "submissions",
-    "durable",
-    "endings",
-    "polling",
-    "pacing",
-    "client",
-    "sharing",
+    "connection.settings",
+    "jobs.media",
+    "api.signature",
+    "api.blocking",
+    "api.alarms",
+    "jobs.types",
+    "jobs.submission",
+    "jobs.durable",
+    "jobs.outcome",
+    "jobs.polling",
+    "api.rate_limit",
+    "api.client",
+    "api.pool",
     "links",
     "hooks",
     "triggers",
     "operators",
     "sensors",
 ]
+PACKAGES = ("connection", "api", "jobs")
 
 
 TALKERS = (
@@ -55,7 +56,8 @@ TALKERS = (
 
 
 def room(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:2]) if parts[0] in PACKAGES else parts[0]
 
 
 def imports(path: Path) -> set[str]:
@@ -70,11 +72,16 @@ def imports(path: Path) -> set[str]:
 
 
 def rooms_used(path: Path) -> set[str]:
-    names = {n.split(".")[1] for n in imports(path) if n.startswith("airflow_provider_ims.")}
-    return {name for name in names if (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").exists()}
+    names = {tuple(n.split(".")[1:]) for n in imports(path) if n.startswith("airflow_provider_ims.")}
+    found = {".".join(parts[:2]) if parts[0] in PACKAGES else parts[0] for parts in names if parts[1:] or parts[0]}
+    return found & {room(file) for file in PACKAGE.rglob("*.py")}
 
 
-MODULES = sorted(p for p in PACKAGE.rglob("*.py") if room(p) not in {"emulator", "get_provider_info"})
+MODULES = sorted(
+    p
+    for p in PACKAGE.rglob("*.py")
+    if room(p) not in {"emulator", "get_provider_info"} and not room(p).endswith(".__init__")
+)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -97,7 +104,7 @@ def test_only_the_client_talks_to_alibaba_cloud() -> None:
         foreign = {name for name in imports(path) if name.startswith(TALKERS)}
         if room(path) == "hooks":
             foreign -= {"alibabacloud_ice20201109.client", "alibabacloud_ice20201109.client.Client"}  # a type
-        assert not foreign or room(path) == "client", path
+        assert not foreign or room(path) == "api.client", path
 
 
 AIRFLOW = """
@@ -141,6 +148,7 @@ def test_provider_info_loads_only_the_fields() -> None:
     """Airflow asks for the metadata at every start of every process."""
     assert loaded("from airflow_provider_ims.get_provider_info import get_provider_info; get_provider_info()") == {
         "airflow_provider_ims",
-        "airflow_provider_ims.connection_fields",
+        "airflow_provider_ims.connection",
+        "airflow_provider_ims.connection.fields",
         "airflow_provider_ims.get_provider_info",
     }

@@ -13,7 +13,7 @@ import pytest
 from airflow.providers.common.compat.sdk import BaseOperator, redact
 
 import airflow_provider_ims
-from airflow_provider_ims.connection_fields import AUTH_TYPES, CONN_FIELDS, NETWORKS, REGIONS
+from airflow_provider_ims.connection.fields import AUTH_TYPES, CONN_FIELDS, NETWORKS, REGIONS
 from airflow_provider_ims.get_provider_info import get_provider_info
 from airflow_provider_ims.hooks.ims import ImsHook
 

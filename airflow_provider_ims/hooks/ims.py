@@ -10,9 +10,10 @@ from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider_ims.blocking import run_blocking
-from airflow_provider_ims.connection import ImsSettings, parse_connection
-from airflow_provider_ims.connection_fields import CONN_FIELDS, CONN_NAME, CONN_TYPE, UI_FIELD_BEHAVIOUR
+from airflow_provider_ims.api.blocking import run_blocking
+from airflow_provider_ims.api.pool import SharedClients
+from airflow_provider_ims.connection.fields import CONN_FIELDS, CONN_NAME, CONN_TYPE, UI_FIELD_BEHAVIOUR
+from airflow_provider_ims.connection.settings import ImsSettings, parse_connection
 from airflow_provider_ims.exceptions import (
     ImsConfigurationError,
     ImsCredentialsError,
@@ -22,7 +23,10 @@ from airflow_provider_ims.exceptions import (
     ImsTransportError,
     without_retry,
 )
-from airflow_provider_ims.jobs import (
+from airflow_provider_ims.jobs.media import Media, copyright_extract_parameters
+from airflow_provider_ims.jobs.polling import poll, settle, watch
+from airflow_provider_ims.jobs.submission import Request, submission_unknown
+from airflow_provider_ims.jobs.types import (
     COPYRIGHT_EXTRACT,
     JobSnapshot,
     JobState,
@@ -35,20 +39,16 @@ from airflow_provider_ims.jobs import (
     snapshot,
     submission,
 )
-from airflow_provider_ims.parameters import Media, copyright_extract_parameters
-from airflow_provider_ims.polling import poll, settle, watch
-from airflow_provider_ims.sharing import SharedClients
-from airflow_provider_ims.submissions import Request, submission_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from alibabacloud_ice20201109.client import Client as TypedClient
 
-    from airflow_provider_ims.client import ImsClient
-    from airflow_provider_ims.endings import Ending
-    from airflow_provider_ims.polling import Wait
-    from airflow_provider_ims.submissions import SubmissionWitness
+    from airflow_provider_ims.api.client import ImsClient
+    from airflow_provider_ims.jobs.outcome import Ending
+    from airflow_provider_ims.jobs.polling import Wait
+    from airflow_provider_ims.jobs.submission import SubmissionWitness
 
 T = TypeVar("T")
 
@@ -102,7 +102,7 @@ class ImsHook(BaseHook):
         Known limitation: its asynchronous methods build a TLS context for each call, and it loads 1,600 modules.
         """
         settings = self.settings
-        from airflow_provider_ims.client import typed_client  # noqa: PLC0415 - loads the SDK
+        from airflow_provider_ims.api.client import typed_client  # noqa: PLC0415 - loads the SDK
 
         return typed_client(settings)
 
@@ -423,7 +423,7 @@ def _load_transport() -> None:
     """Import what calls need: on an event loop, that would hold it up."""
     import jmespath  # noqa: F401, PLC0415 - answers are read with it
 
-    import airflow_provider_ims.client  # noqa: F401, PLC0415 - loads aiohttp
+    import airflow_provider_ims.api.client  # noqa: F401, PLC0415 - loads aiohttp
 
 
 def _say_what_goes_on(job_type: JobType, job_id: str, log: Any) -> None:

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
 
-    from airflow_provider_ims.jobs import JobType
+    from airflow_provider_ims.jobs.types import JobType
 
 EXPLORER = "https://api.aliyun.com/api/ICE/2020-11-09"
 

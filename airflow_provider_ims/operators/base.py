@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
 
-from airflow_provider_ims.durable import JobRecord
-from airflow_provider_ims.endings import TRIGGER_FAILED, Ending, finish, no_report
 from airflow_provider_ims.exceptions import (
     ImsConfigurationError,
     ImsError,
@@ -19,17 +17,19 @@ from airflow_provider_ims.exceptions import (
     without_retry,
 )
 from airflow_provider_ims.hooks.ims import ImsHook
+from airflow_provider_ims.jobs.durable import JobRecord
+from airflow_provider_ims.jobs.outcome import TRIGGER_FAILED, Ending, finish, no_report
+from airflow_provider_ims.jobs.polling import MAX_POLL_INTERVAL, POLL_INTERVAL, TIMEOUT, Duration, Patience
+from airflow_provider_ims.jobs.submission import Request
 from airflow_provider_ims.links.ims import ImsJobLink
-from airflow_provider_ims.polling import MAX_POLL_INTERVAL, POLL_INTERVAL, TIMEOUT, Duration, Patience
-from airflow_provider_ims.submissions import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
-    from airflow_provider_ims.jobs import JobType, Submission
-    from airflow_provider_ims.polling import Wait
+    from airflow_provider_ims.jobs.polling import Wait
+    from airflow_provider_ims.jobs.types import JobType, Submission
 
 
 class ImsJobBaseOperator(BaseOperator):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT
+from airflow_provider_ims.jobs.media import Media, copyright_extract_parameters
+from airflow_provider_ims.jobs.types import COPYRIGHT_EXTRACT
 from airflow_provider_ims.operators.base import ImsJobBaseOperator
-from airflow_provider_ims.parameters import Media, copyright_extract_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

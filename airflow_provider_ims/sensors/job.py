@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseSensorOperator, conf
 
-from airflow_provider_ims.endings import TRIGGER_FAILED, Ending, finish, no_report
 from airflow_provider_ims.exceptions import ImsConfigurationError, ImsError
 from airflow_provider_ims.hooks.ims import ImsHook
-from airflow_provider_ims.jobs import check_job_id, check_region, find_job_type
+from airflow_provider_ims.jobs.outcome import TRIGGER_FAILED, Ending, finish, no_report
+from airflow_provider_ims.jobs.polling import MAX_POLL_INTERVAL, POLL_INTERVAL, TIMEOUT, Duration, Patience
+from airflow_provider_ims.jobs.types import check_job_id, check_region, find_job_type
 from airflow_provider_ims.links.ims import ImsJobLink
-from airflow_provider_ims.polling import MAX_POLL_INTERVAL, POLL_INTERVAL, TIMEOUT, Duration, Patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
-    from airflow_provider_ims.polling import Wait
+    from airflow_provider_ims.jobs.polling import Wait
 
 
 class ImsJobSensor(BaseSensorOperator):

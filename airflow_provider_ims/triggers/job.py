@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_ims.endings import End, Ending
 from airflow_provider_ims.exceptions import ImsConfigurationError, to_primitives
 from airflow_provider_ims.hooks.ims import ImsHook
-from airflow_provider_ims.jobs import find_job_type
-from airflow_provider_ims.polling import MAX_POLL_INTERVAL, POLL_INTERVAL, Wait
+from airflow_provider_ims.jobs.outcome import End, Ending
+from airflow_provider_ims.jobs.polling import MAX_POLL_INTERVAL, POLL_INTERVAL, Wait
+from airflow_provider_ims.jobs.types import find_job_type
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ _BACKSTOP = timedelta(hours=1)
 class ImsJobTrigger(BaseTrigger):
     """Polls a job until it ends or the deadline has passed, and fires one event.
 
-    The event is an :class:`~airflow_provider_ims.endings.Ending` in primitives. Failed polls that may pass
+    The event is an :class:`~airflow_provider_ims.jobs.outcome.Ending` in primitives. Failed polls that may pass
     (throttling, errors of the service, the network) do not end the wait. All times are wall-clock seconds since the
     epoch, so that a triggerer that starts anew goes on where the last one stopped; the number of polls then starts
     anew too.

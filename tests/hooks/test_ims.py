@@ -16,7 +16,6 @@ import pytest
 from airflow.providers.common.compat.sdk import Connection
 from packaging.version import Version
 
-from airflow_provider_ims.endings import End
 from airflow_provider_ims.exceptions import (
     ImsApiError,
     ImsConfigurationError,
@@ -27,8 +26,9 @@ from airflow_provider_ims.exceptions import (
 )
 from airflow_provider_ims.hooks import ims
 from airflow_provider_ims.hooks.ims import ImsHook
-from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT, JobState, JobType
-from airflow_provider_ims.polling import Wait
+from airflow_provider_ims.jobs.outcome import End
+from airflow_provider_ims.jobs.polling import Wait
+from airflow_provider_ims.jobs.types import COPYRIGHT_EXTRACT, JobState, JobType
 from tests.families import IPRODUCTION as CANCELLABLE
 
 if TYPE_CHECKING:

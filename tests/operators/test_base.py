@@ -18,7 +18,7 @@ from airflow_provider_ims.exceptions import (
     ImsPublishError,
     ImsTriggerEventError,
 )
-from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT
+from airflow_provider_ims.jobs.types import COPYRIGHT_EXTRACT
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
 from airflow_provider_ims.triggers.job import ImsJobTrigger
 from tests.attempts import TaskInstance

@@ -20,7 +20,7 @@ from airflow.utils.state import DagRunState, TaskInstanceState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
 
 from airflow_provider_ims.hooks.ims import ImsHook
-from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT
+from airflow_provider_ims.jobs.types import COPYRIGHT_EXTRACT
 from airflow_provider_ims.triggers.job import ImsJobTrigger
 
 

@@ -10,7 +10,7 @@ import pytest
 from packaging.version import Version
 
 import airflow_provider_ims
-from airflow_provider_ims.connection_fields import CONN_FIELDS
+from airflow_provider_ims.connection.fields import CONN_FIELDS
 
 if TYPE_CHECKING:
     from airflow_provider_ims.emulator.process import EmulatorProcess

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.version import Version
 
-from airflow_provider_ims.connection_fields import CONN_FIELDS
+from airflow_provider_ims.connection.fields import CONN_FIELDS
 from dev.sandbox import ROOT
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import psutil  # type: ignore[import-untyped] # a dependency of Airflow, which ships no types
 import pytest
 
+from airflow_provider_ims.api.rate_limit import IN_FLIGHT
 from airflow_provider_ims.emulator.process import EmulatorProcess
-from airflow_provider_ims.pacing import IN_FLIGHT
 from benchmarks.certificate import self_signed
 from dev.sandbox import AirflowSandbox
 from tests.runs import AIRFLOW, alone

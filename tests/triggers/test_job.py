@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_ims.emulator.process import EmulatorProcess
-from airflow_provider_ims.endings import End, Ending, finish
 from airflow_provider_ims.exceptions import (
     ImsConfigurationError,
     ImsCredentialsError,
@@ -25,7 +24,8 @@ from airflow_provider_ims.exceptions import (
     ImsNotFoundError,
 )
 from airflow_provider_ims.hooks.ims import ImsHook
-from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT, JOB_TYPES
+from airflow_provider_ims.jobs.outcome import End, Ending, finish
+from airflow_provider_ims.jobs.types import COPYRIGHT_EXTRACT, JOB_TYPES
 from airflow_provider_ims.triggers.job import ImsJobTrigger
 from tests.families import IPRODUCTION as CANCELLABLE
 

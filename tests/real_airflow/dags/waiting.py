@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import DAG
 
-from airflow_provider_ims import polling
 from airflow_provider_ims.hooks.ims import ImsHook
+from airflow_provider_ims.jobs import polling
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
 from airflow_provider_ims.sensors.job import ImsJobSensor
 from tests.real_airflow.scenarios import GRACE, INTERVAL, LONG, QUERY, SCENARIOS, Scenario, scenarios_of

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
-from airflow_provider_ims.connection_fields import (
+from airflow_provider_ims.connection.fields import (
     AUTH_TYPES,
     CONN_FIELDS,
     CONN_TYPE,

@@ -18,6 +18,8 @@ import aiohttp
 from yarl import URL
 
 from airflow_provider_ims import __version__
+from airflow_provider_ims.api.rate_limit import IN_FLIGHT, Pacer
+from airflow_provider_ims.api.signature import canonical_query, signed_headers
 from airflow_provider_ims.exceptions import (
     ImsApiError,
     ImsConfigurationError,
@@ -29,9 +31,7 @@ from airflow_provider_ims.exceptions import (
     ImsThrottledError,
     ImsTransportError,
 )
-from airflow_provider_ims.pacing import IN_FLIGHT, Pacer
-from airflow_provider_ims.signature import canonical_query, signed_headers
-from airflow_provider_ims.submissions import Request, submission_unknown, what_is_asked
+from airflow_provider_ims.jobs.submission import Request, submission_unknown, what_is_asked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
     from alibabacloud_ice20201109.client import Client
 
-    from airflow_provider_ims.connection import AccessKey, ImsSettings
-    from airflow_provider_ims.submissions import SubmissionWitness
+    from airflow_provider_ims.connection.settings import AccessKey, ImsSettings
+    from airflow_provider_ims.jobs.submission import SubmissionWitness
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import pytest
 from alibabacloud_tea_openapi.utils import Utils
 from darabonba.request import DaraRequest
 
-from airflow_provider_ims.connection import AccessKey
-from airflow_provider_ims.signature import ALGORITHM, EMPTY_BODY, authorization, canonical_query, signed_headers
+from airflow_provider_ims.api.signature import ALGORITHM, EMPTY_BODY, authorization, canonical_query, signed_headers
+from airflow_provider_ims.connection.settings import AccessKey
 
 NASTY = "夜 +&=?#%2F~*'()/\"\\ü-_."
 REQUIRED = {

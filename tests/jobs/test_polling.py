@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_ims.endings import End, Ending
 from airflow_provider_ims.exceptions import (
     ImsApiError,
     ImsConfigurationError,
@@ -25,8 +24,8 @@ from airflow_provider_ims.exceptions import (
     ImsTransportError,
     to_primitives,
 )
-from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT, JobSnapshot, JobType, snapshot
-from airflow_provider_ims.polling import (
+from airflow_provider_ims.jobs.outcome import End, Ending
+from airflow_provider_ims.jobs.polling import (
     NOT_FOUND_GRACE,
     UNEXPLAINED_LIMIT,
     Patience,
@@ -35,6 +34,7 @@ from airflow_provider_ims.polling import (
     settle,
     watch,
 )
+from airflow_provider_ims.jobs.types import COPYRIGHT_EXTRACT, JobSnapshot, JobType, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable

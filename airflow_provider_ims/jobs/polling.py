@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_ims.endings import End, Ending
 from airflow_provider_ims.exceptions import (
     ImsConfigurationError,
     ImsCredentialsError,
@@ -26,7 +25,8 @@ from airflow_provider_ims.exceptions import (
     ImsTransportError,
     to_primitives,
 )
-from airflow_provider_ims.jobs import JobSnapshot, JobState, JobType
+from airflow_provider_ims.jobs.outcome import End, Ending
+from airflow_provider_ims.jobs.types import JobSnapshot, JobState, JobType
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_ims import sharing
+from airflow_provider_ims.api import pool
+from airflow_provider_ims.api.pool import SharedClients
 from airflow_provider_ims.exceptions import ImsConfigurationError
 from airflow_provider_ims.hooks.ims import ImsHook
-from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT
-from airflow_provider_ims.polling import Wait
-from airflow_provider_ims.sharing import SharedClients
+from airflow_provider_ims.jobs.polling import Wait
+from airflow_provider_ims.jobs.types import COPYRIGHT_EXTRACT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +110,7 @@ async def test_look_up_serves_others_for_a_while_only(
     await first._client()
     connect(extra={"read_timeout": 7})
     assert (await second._client()).settings.read_timeout == 10
-    monkeypatch.setattr(sharing, "_FRESH", -1.0)
+    monkeypatch.setattr(pool, "_FRESH", -1.0)
     assert (await third._client()).settings.read_timeout == 7
     assert len(look_ups.threads) == 2
     await close([first, second, third])

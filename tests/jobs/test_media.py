@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from airflow_provider_ims.parameters import Media, copyright_extract_parameters
+from airflow_provider_ims.jobs.media import Media, copyright_extract_parameters
 
 REGION = "cn-shanghai"
 HTTPS = "https://rights-evidence.oss-cn-shanghai.aliyuncs.com/suspects/clip%201.mp4"

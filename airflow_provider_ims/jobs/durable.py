@@ -18,8 +18,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_ims.exceptions import ImsError, ImsRecordError, without_retry
-from airflow_provider_ims.jobs import JobType, Submission, submission
-from airflow_provider_ims.submissions import CLIENT_TOKEN, Request, moment, submission_unknown
+from airflow_provider_ims.jobs.submission import CLIENT_TOKEN, Request, moment, submission_unknown
+from airflow_provider_ims.jobs.types import JobType, Submission, submission
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,7 +151,7 @@ class Remembered:
 class JobRecord:
     """The record of a task's submission; where Airflow keeps none, it lasts as long as the attempt.
 
-    It is the witness of the submission, see :class:`~airflow_provider_ims.submissions.SubmissionWitness`.
+    It is the witness of the submission, see :class:`~airflow_provider_ims.jobs.submission.SubmissionWitness`.
 
     :param job_type: the family of the job
     :param attempt: the attempt that remembers

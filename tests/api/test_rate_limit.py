@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_ims import pacing
+from airflow_provider_ims.api import rate_limit
+from airflow_provider_ims.api.rate_limit import IN_FLIGHT, Pacer
 from airflow_provider_ims.exceptions import ImsServiceError, ImsThrottledError
-from airflow_provider_ims.pacing import IN_FLIGHT, Pacer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,7 +126,7 @@ async def test_pause_where_the_service_asks_for_none() -> None:
 
 async def test_pause_is_not_longer_than_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that asks for days is not believed."""
-    monkeypatch.setattr(pacing, "_LONGEST_SILENCE", 0.2)
+    monkeypatch.setattr(rate_limit, "_LONGEST_SILENCE", 0.2)
     pacer = Pacer(100)
     await throttled(pacer, retry_after=86_400)
     await asyncio.wait_for(departures(pacer, 1), 5)
@@ -152,11 +152,11 @@ async def test_who_waits_already_keeps_a_pause_that_comes_meanwhile() -> None:
 
 async def test_speed_halves_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a throttling answer half as many go, and all of them again when the recovery is over."""
-    monkeypatch.setattr(pacing, "_RECOVERY", 1e9)
+    monkeypatch.setattr(rate_limit, "_RECOVERY", 1e9)
     pacer = Pacer(40)
     await throttled(pacer, retry_after=0)
     assert most_within(1.0, await departures(pacer, 50)) == 20
-    monkeypatch.setattr(pacing, "_RECOVERY", 0.1)
+    monkeypatch.setattr(rate_limit, "_RECOVERY", 0.1)
     await asyncio.sleep(1)
     moments = await departures(pacer, 40)
     assert moments[-1] - moments[0] < 0.5
@@ -164,7 +164,7 @@ async def test_speed_halves_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> N
 
 async def test_requests_that_are_throttled_together_halve_the_speed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The answers to what was under way together are one sign, and not as many as there are requests."""
-    monkeypatch.setattr(pacing, "_RECOVERY", 1e9)
+    monkeypatch.setattr(rate_limit, "_RECOVERY", 1e9)
     pacer = Pacer(40)
     await asyncio.gather(*(throttled(pacer, retry_after=0) for _ in range(10)))
     await asyncio.sleep(1)  # until those ten no longer count
@@ -173,8 +173,8 @@ async def test_requests_that_are_throttled_together_halve_the_speed_once(monkeyp
 
 async def test_speed_has_a_lower_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that throttles everything is still asked now and then."""
-    monkeypatch.setattr(pacing, "_RECOVERY", 1e9)
-    monkeypatch.setattr(pacing, "_SAME_MOMENT", 0.0)
+    monkeypatch.setattr(rate_limit, "_RECOVERY", 1e9)
+    monkeypatch.setattr(rate_limit, "_SAME_MOMENT", 0.0)
     pacer = Pacer(160)
     for _ in range(10):
         await throttled(pacer, retry_after=0)

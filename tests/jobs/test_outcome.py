@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
-from airflow_provider_ims.endings import End, Ending, finish
 from airflow_provider_ims.exceptions import (
     ImsApiError,
     ImsConfigurationError,
@@ -27,6 +26,7 @@ from airflow_provider_ims.exceptions import (
     ImsTriggerEventError,
     to_primitives,
 )
+from airflow_provider_ims.jobs.outcome import End, Ending, finish
 
 # ---- the ending, as an event
 

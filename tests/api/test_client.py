@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_ims.client import ImsClient
-from airflow_provider_ims.connection import AccessKey, ImsSettings
+from airflow_provider_ims.api.client import ImsClient
+from airflow_provider_ims.connection.settings import AccessKey, ImsSettings
 from airflow_provider_ims.exceptions import (
     ImsApiError,
     ImsConfigurationError,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_ims.emulator.process import EmulatorProcess
-    from airflow_provider_ims.submissions import SubmissionWitness
+    from airflow_provider_ims.jobs.submission import SubmissionWitness
 
 SUBMIT = "SubmitCopyrightExtractJob"
 QUERY = "QueryCopyrightExtractJob"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_ims.exceptions import ImsConfigurationError
-from airflow_provider_ims.jobs import (
+from airflow_provider_ims.jobs.types import (
     COPYRIGHT_EXTRACT,
     JobState,
     JobType,

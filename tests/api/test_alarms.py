@@ -7,7 +7,7 @@ import gc
 import weakref
 from contextvars import ContextVar
 
-from airflow_provider_ims.alarms import Alarms
+from airflow_provider_ims.api.alarms import Alarms
 
 MOOD: ContextVar[Mood] = ContextVar("mood")
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_ims.durable import KEY, Attempt, JobRecord, Remembered
 from airflow_provider_ims.exceptions import (
     ImsConfigurationError,
     ImsCredentialsError,
@@ -24,9 +23,10 @@ from airflow_provider_ims.exceptions import (
     ImsTransportError,
     ImsTriggerEventError,
 )
-from airflow_provider_ims.jobs import COPYRIGHT_EXTRACT
+from airflow_provider_ims.jobs.durable import KEY, Attempt, JobRecord, Remembered
+from airflow_provider_ims.jobs.submission import Request
+from airflow_provider_ims.jobs.types import COPYRIGHT_EXTRACT
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
-from airflow_provider_ims.submissions import Request
 from tests.attempts import TaskLife, WorkerCrash
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, ClassVar, Self
 from weakref import WeakKeyDictionary
 
-from airflow_provider_ims.alarms import Alarms
+from airflow_provider_ims.api.alarms import Alarms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from airflow_provider_ims.client import ImsClient
-    from airflow_provider_ims.connection import ImsSettings
+    from airflow_provider_ims.api.client import ImsClient
+    from airflow_provider_ims.connection.settings import ImsSettings
 
 # How long a look-up serves others, in seconds: as long as the triggers of a triggerer take to start.
 _FRESH = 30.0
@@ -66,7 +66,7 @@ class SharedClients:
 
     def take(self, settings: ImsSettings) -> ImsClient:
         """Return the client of these settings, whose room must be loaded already."""
-        from airflow_provider_ims.client import ImsClient  # noqa: PLC0415 - loads aiohttp
+        from airflow_provider_ims.api.client import ImsClient  # noqa: PLC0415 - loads aiohttp
 
         if settings not in self._clients:
             self._clients[settings] = ImsClient(settings)

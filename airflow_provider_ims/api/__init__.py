@@ -1,0 +1,1 @@
+"""Calls to Alibaba Cloud: the only package that talks to it. Private: names may change."""

@@ -1,0 +1,1 @@
+"""From an Airflow connection to validated settings. Private: names may change."""
