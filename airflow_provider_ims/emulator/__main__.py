@@ -11,9 +11,10 @@ import sys
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from airflow_provider_ims.emulator.server import Emulator
+from airflow_provider_ims.emulator.server import EmulatorServer
 from airflow_provider_ims.emulator.service import Service, Settings
 from airflow_provider_ims.emulator.signature import DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET, Credentials
+from airflow_provider_ims.emulator.state import EmulatorState
 
 if TYPE_CHECKING:
     from aiohttp.web import AppRunner
@@ -90,15 +91,16 @@ async def _run(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    emulator = Emulator(
+    state = EmulatorState(
         Credentials(options.access_key_id, options.access_key_secret, options.security_token or None),
         Service(options.region, Settings(processing_time=options.processing_time)),
     )
+    server = EmulatorServer(state)
     tls = _tls(options.tls_cert, options.tls_key)
-    runner = emulator.runner()
+    runner = server.runner()
     await runner.setup()
     try:
-        await emulator.listen(runner, options.host, options.port, tls)
+        await server.listen(runner, options.host, options.port, tls)
         print(_ready_line(runner, options, "https" if tls else "http"), flush=True)  # noqa: T201 - for who started it
         if options.exit_with_parent is None:
             await stop.wait()

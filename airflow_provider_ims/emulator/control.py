@@ -28,14 +28,14 @@ from airflow_provider_ims.emulator.service import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airflow_provider_ims.emulator.server import Emulator
+    from airflow_provider_ims.emulator.state import EmulatorState
 
 PREFIX = "/_emulator"
 
 
-def control_routes(emulator: Emulator) -> list[web.RouteDef]:
+def control_routes(state: EmulatorState) -> list[web.RouteDef]:
     """Return the routes of the control API and of the page."""
-    control = _Control(emulator)
+    control = _Control(state)
 
     def tell(method: str, path: str, command: Callable[[Any], object]) -> web.RouteDef:
         async def handler(request: web.Request) -> web.Response:
@@ -57,7 +57,7 @@ def control_routes(emulator: Emulator) -> list[web.RouteDef]:
 
     async def page(_request: web.Request) -> web.Response:
         text = render(
-            region=emulator.service.region,
+            region=state.service.region,
             media=control.media(),
             jobs=control.jobs(),
             bill=control.bill(),
@@ -88,9 +88,9 @@ def control_routes(emulator: Emulator) -> list[web.RouteDef]:
 class _Control:
     """Commands and questions, in terms of JSON values."""
 
-    def __init__(self, emulator: Emulator) -> None:
-        self._emulator = emulator
-        self._service = emulator.service
+    def __init__(self, state: EmulatorState) -> None:
+        self._state = state
+        self._service = state.service
 
     def put_media(self, payload: object) -> object:
         fields = Fields(payload, "a media object")
@@ -144,11 +144,11 @@ class _Control:
         items = payload if isinstance(payload, list) else [payload]
         # All are read before any is added: a list is taken whole or not at all.
         faults = [_fault_from_json(item) for item in items]
-        self._emulator.faults.post(faults)
+        self._state.faults.post(faults)
         return [_fault_as_json(fault) for fault in faults]
 
     def faults(self) -> list[dict[str, Any]]:
-        return [_fault_as_json(fault) for fault in self._emulator.faults]
+        return [_fault_as_json(fault) for fault in self._state.faults]
 
     def advance(self, payload: object) -> object:
         fields = Fields(payload, "a clock command")
@@ -164,7 +164,7 @@ class _Control:
         return {"now": _iso(clock.now()), "advanced": clock.advanced}
 
     def requests(self) -> dict[str, Any]:
-        journal = self._emulator.journal
+        journal = self._state.journal
         return {"total": journal.total, "requests": [asdict(record) for record in journal]}
 
     def change_settings(self, payload: object) -> object:
@@ -184,7 +184,7 @@ class _Control:
         return asdict(self._service.settings)
 
     def reset(self, _payload: object) -> object:
-        self._emulator.reset()
+        self._state.reset()
         return {}
 
 

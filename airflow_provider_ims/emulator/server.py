@@ -18,15 +18,14 @@ from aiohttp import web
 from airflow_provider_ims.emulator.actions import ACTIONS, VERSION, dispatch
 from airflow_provider_ims.emulator.control import control_routes
 from airflow_provider_ims.emulator.errors import ApiError
-from airflow_provider_ims.emulator.faults import Fault, FaultKind, Faults
-from airflow_provider_ims.emulator.journal import Journal
-from airflow_provider_ims.emulator.signature import Credentials, SignedRequest, Verifier
+from airflow_provider_ims.emulator.faults import Fault, FaultKind
+from airflow_provider_ims.emulator.signature import SignedRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from ssl import SSLContext
 
-    from airflow_provider_ims.emulator.service import Service
+    from airflow_provider_ims.emulator.state import EmulatorState
 
 # Longest request line in bytes. Everything travels in the query string, percent-encoded.
 _MAX_LINE = 64 * 1024
@@ -74,35 +73,25 @@ class _Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class Emulator:
-    """One emulated region behind one HTTP port.
+class EmulatorServer:
+    """The HTTP server of an emulator: the API at ``/``, the control API and the page below ``/_emulator``.
 
-    :param credentials: the identity that may call.
-    :param service: media, jobs, clock and settings.
+    :param state: what the requests read and change.
     """
 
-    def __init__(self, credentials: Credentials, service: Service) -> None:
-        self.service = service
-        self.faults = Faults()
-        self.journal = Journal()
-        self._verifier = Verifier(credentials)
+    def __init__(self, state: EmulatorState) -> None:
+        self._state = state
         self._listener: _Listener | None = None
+        # A reset does not restart these numbers, because the connections stay open.
         self._connections: WeakKeyDictionary[asyncio.Transport, int] = WeakKeyDictionary()
         self._connection_count = 0
-
-    def reset(self) -> None:
-        """Return to the state after the start. Connections go on being numbered: they outlive a reset."""
-        self.service.reset()
-        self.faults.clear()
-        self.journal.clear()
-        self._verifier.forget_nonces()
 
     def runner(self) -> web.AppRunner:
         """Return the runner of the application, not yet set up."""
         app = web.Application()
         app.router.add_route("GET", "/", self._serve)
         app.router.add_route("POST", "/", self._serve)
-        app.add_routes(control_routes(self))
+        app.add_routes(control_routes(self._state))
         # No access log: its lines would carry the parameters. A request that hangs does not delay the end.
         return web.AppRunner(
             app, access_log=None, shutdown_timeout=0.1, max_line_size=_MAX_LINE, max_field_size=_MAX_LINE
@@ -121,14 +110,14 @@ class Emulator:
 
     async def _serve(self, request: web.Request) -> web.Response:
         call = _take_apart(request, await request.read())
-        record = self.journal.open(
+        record = self._state.journal.open(
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),
             action=call.action,
             parameters=call.parameters,
             request_id=call.request_id,
             connection=self._connection_number(request.transport),
         )
-        fault = self.faults.draw(call.action)
+        fault = self._state.faults.draw(call.action)
         if fault is None:
             reply: _Reply | None = self._process(call)
         else:
@@ -168,8 +157,8 @@ class Emulator:
             )
         if call.version != VERSION:
             raise ApiError(404, "InvalidVersion", "Specified parameter Version is not valid.")
-        self._verifier.verify(call.signed, time.time())
-        return dispatch(self.service, call.action, call.parameters)
+        self._state.verifier.verify(call.signed, time.time())
+        return dispatch(self._state.service, call.action, call.parameters)
 
     async def _process_with(self, fault: Fault, call: _Call, request: web.Request) -> _Reply | None:
         """Return the answer to a call that a fault hits, None to close the connection without one."""

@@ -8,9 +8,23 @@ import pytest
 import airflow_provider_ims.emulator
 
 PACKAGE = "airflow_provider_ims.emulator"
-FILES = sorted(Path(airflow_provider_ims.emulator.__path__[0]).glob("*.py"))
+ROOT = Path(airflow_provider_ims.emulator.__path__[0])
+FILES = sorted(ROOT.rglob("*.py"))
 PROVIDER = "airflow_provider_ims"
 VENDOR = ("alibabacloud", "Tea", "darabonba")
+
+# Each module may import the modules of earlier rows, and no others.
+LAYERS = [
+    {"", "errors", "faults", "journal", "page"},
+    {"fields", "signature"},
+    {"service"},
+    {"actions", "state"},
+    {"control"},
+    {"server"},
+    {"__main__"},
+    {"process"},
+    {"pytest_plugin"},
+]
 
 
 def imported(path: Path) -> set[str]:
@@ -25,9 +39,24 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_the_emulator_is_an_independent_witness(path: Path) -> None:
+def module_name(path: Path) -> str:
+    """Return the name of a module inside of the package, "" for the package itself."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_the_emulator_shares_no_code_with_what_it_tests(path: Path) -> None:
     """The emulator imports nothing of the provider, of Airflow or of the vendor's SDK."""
     for name in imported(path):
         assert not name.startswith((*VENDOR, ".", "airflow.")), name
         assert not name.startswith(PROVIDER) or name.startswith(PACKAGE), name
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_imports_run_one_way(path: Path) -> None:
+    """A module of the emulator imports only modules of the layers below its own."""
+    layer = next(number for number, names in enumerate(LAYERS) if module_name(path) in names)
+    below = set().union(*LAYERS[:layer])
+    used = {name.removeprefix(PACKAGE).removeprefix(".") for name in imported(path) if name.startswith(PACKAGE)}
+
+    assert used <= below
