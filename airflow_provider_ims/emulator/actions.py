@@ -1,155 +1,73 @@
-"""The API actions: which parameters each accepts and what it answers.
-
-A further action is a function and a row in :data:`ACTIONS`. Parameters and answers are those of the vendor's API
-reference: https://www.alibabacloud.com/help/en/ims/developer-reference/api-ice-2020-11-09-submitcopyrightextractjob
-and its neighbours ``...-querycopyrightextractjob`` and ``...-querycopyrightjoblist``.
-"""
+"""The API actions: which ones exist, and what the service does for each."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from copy import deepcopy
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_ims.emulator.errors import ApiError, InvalidInputError
-from airflow_provider_ims.emulator.service import (
-    ALGO_TYPES,
-    Job,
-    Service,
-    UnknownJob,
-    Variant,
-    canonical_media,
-    is_media_id,
-)
+from airflow_provider_ims.emulator.errors import ApiError
+from airflow_provider_ims.emulator.families.catalog import FIXED_ACTIONS
+from airflow_provider_ims.emulator.families.family import RUNNING, FixedAction, JobFamily, Submission
+from airflow_provider_ims.emulator.parameters import Parameters, invalid_parameter
+from airflow_provider_ims.emulator.service import Service, UnknownJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
 
 VERSION = "2020-11-09"
-WATERMARK_REGIONS = ("cn-beijing", "cn-shanghai")
-MAX_USER_DATA_BYTES = 1024
-
-_MEDIA_TYPES = ("OSS", "Media")
 
 
-@dataclass(frozen=True, slots=True)
-class _States:
-    """What ``Data.Status`` says in a variant; None leaves the field out."""
+def find_operation(service: Service, action: str) -> Callable[[Parameters], dict[str, Any]] | None:
+    """Return the function that carries out an action, None if the service does not know the action.
 
-    running: str | None = None
-    found: str | None = None
-    not_found: str | None = None
-    tells_text: bool = True
-
-
-_STATES: Mapping[Variant, _States] = {
-    Variant.SILENT: _States(),
-    Variant.STATE_FIELD: _States("Processing", "Success", "Fail"),
-    Variant.EMPTY_SUCCESS: _States("Processing", "Success", "Success"),
-    Variant.CANCELLED: _States("Processing", "Canceled", "Canceled", tells_text=False),
-    Variant.UNKNOWN_WORD: _States("Pondering", "Pondering", "Pondering"),
-}
-
-
-def dispatch(service: Service, action: str, parameters: Mapping[str, str]) -> dict[str, Any]:
-    """Carry out an action that is in :data:`ACTIONS`.
-
-    :return: the body of the answer, without its RequestId.
-    :raises ApiError: if the service refuses.
+    :return: a function from the parameters of a request to the body of the response, without its RequestId. It raises
+        :class:`ApiError` if the service refuses the request.
     """
-    if service.region not in WATERMARK_REGIONS:
+    if action in FIXED_ACTIONS:
+        return partial(_fixed_response, service, FIXED_ACTIONS[action])
+    families = service.families.values()
+    if submitted := [family for family in families if family.submit_action == action]:
+        return partial(_submit, service, submitted[0])
+    if queried := [family for family in families if family.query_action == action]:
+        return partial(_query, service, queried)
+    return None
+
+
+def _fixed_response(service: Service, fixed: FixedAction, _parameters: Parameters) -> dict[str, Any]:
+    _check_region(service.region, fixed.action, fixed.regions)
+    return deepcopy(dict(fixed.response))
+
+
+def _submit(service: Service, family: JobFamily, parameters: Parameters) -> dict[str, Any]:
+    _check_region(service.region, family.submit_action, family.regions)
+    for name in family.required_parameters:
+        parameters.required(name)
+    user_data = parameters.get("UserData")
+    limit = family.user_data_limit
+    if user_data is not None and limit is not None and len(user_data.encode()) > limit:
+        raise invalid_parameter("UserData", f"it must not be longer than {limit} bytes")
+    plan = family.plan(family, Submission(parameters, service.region, service.media))
+    job = service.create_job(plan, user_data, parameters.get("ClientToken"))
+    return family.submit_response(job.job_id)
+
+
+def _query(service: Service, families: Sequence[JobFamily], parameters: Parameters) -> dict[str, Any]:
+    family = families[0]
+    _check_region(service.region, family.query_action, family.regions)
+    job = service.jobs.get(parameters.required(family.query_parameter))
+    if job is None or job.family.query_action != family.query_action:
+        if service.settings.unknown_job is UnknownJob.SILENT:
+            return family.query_response(RUNNING)
+        raise ApiError(404, "JobNotFound", "The specified job does not exist.")
+    job.queries += 1
+    return job.family.query_response(job.outcome(service.clock.now()))
+
+
+def _check_region(region: str, action: str, regions: Sequence[str] | None) -> None:
+    if regions is not None and region not in regions:
         raise ApiError(
             400,
             "UnsupportedOperation",
-            f"{action} is not supported in region {service.region}, only in {' and '.join(WATERMARK_REGIONS)}.",
+            f"{action} is not supported in region {region}, only in {' and '.join(regions)}.",
         )
-    return ACTIONS[action](service, parameters)
-
-
-def _submit_copyright_extract_job(service: Service, parameters: Mapping[str, str]) -> dict[str, Any]:
-    media = _media(_json_object(_required(parameters, "Input"), "Input"), service.region)
-    algo_type = _json_object(parameters.get("Params") or "{}", "Params").get("algoType", "v1")
-    if algo_type not in ALGO_TYPES:
-        raise _invalid("Params", f"algoType must be one of {', '.join(ALGO_TYPES)}")
-    user_data = parameters.get("UserData")
-    if user_data is not None and len(user_data.encode()) > MAX_USER_DATA_BYTES:
-        raise _invalid("UserData", f"it must not be longer than {MAX_USER_DATA_BYTES} bytes")
-    job = service.create_job(media, algo_type, user_data, parameters.get("ClientToken"))
-    return _ok({"JobId": job.job_id})
-
-
-def _query_copyright_extract_job(service: Service, parameters: Mapping[str, str]) -> dict[str, Any]:
-    job = service.jobs.get(_required(parameters, "JobId"))
-    if job is None:
-        if service.settings.unknown_job is UnknownJob.SILENT:
-            return _ok({})
-        raise ApiError(404, "JobNotFound", "The specified job does not exist.")
-    job.queries += 1
-    if job.variant is Variant.STATUS_CODE:
-        return {"Data": {}, "Message": "InternalError", "StatusCode": 500}
-    return _ok(_extract_data(job, service.clock.now()))
-
-
-def _extract_data(job: Job, now: float) -> dict[str, str]:
-    text = job.text(now)
-    states = _STATES[job.variant]
-    ended = states.not_found if text is None else states.found
-    status = ended if job.is_done(now) else states.running
-    data = {} if text is None or not states.tells_text else {"Message": text}
-    return data if status is None else {**data, "Status": status}
-
-
-def _query_copyright_job_list(_service: Service, _parameters: Mapping[str, str]) -> dict[str, Any]:
-    # It lists embedding jobs, and the emulator has none.
-    return _ok([])
-
-
-#: Action name -> handler. A handler gets the state and the request's parameters and returns the answer's body.
-ACTIONS: Mapping[str, Callable[[Service, Mapping[str, str]], dict[str, Any]]] = {
-    "SubmitCopyrightExtractJob": _submit_copyright_extract_job,
-    "QueryCopyrightExtractJob": _query_copyright_extract_job,
-    "QueryCopyrightJobList": _query_copyright_job_list,
-}
-
-
-def _ok(data: object) -> dict[str, Any]:
-    return {"Data": data, "Message": "ok", "StatusCode": 200}
-
-
-def _required(parameters: Mapping[str, str], name: str) -> str:
-    value = parameters.get(name)
-    if not value:
-        raise ApiError(400, f"Missing{name}", f"{name} is mandatory for this action.")
-    return value
-
-
-def _invalid(name: str, reason: str) -> ApiError:
-    return ApiError(400, f"InvalidParameter.{name}", f"The specified parameter {name} is not valid: {reason}.")
-
-
-def _json_object(text: str, name: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise _invalid(name, "it must be a JSON object")
-    return value
-
-
-def _media(value: Mapping[str, Any], region: str) -> str:
-    for key in ("Type", "Media"):
-        if not value.get(key):
-            raise ApiError(400, "MissingParameter", f"Input.{key} is mandatory for this action.")
-    media_type, media = value["Type"], value["Media"]
-    if media_type not in _MEDIA_TYPES:
-        raise _invalid("Input", f"Type must be one of {', '.join(_MEDIA_TYPES)}")
-    if not isinstance(media, str):
-        raise _invalid("Input", "Media must be a string")
-    try:
-        canonical = canonical_media(media, region)
-    except InvalidInputError as error:
-        raise _invalid("Input", str(error)) from None
-    if (media_type == "Media") is not is_media_id(canonical):
-        raise _invalid("Input", "Type OSS goes with the URL of an OSS object, Type Media with a media id")
-    return canonical

@@ -5,25 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from airflow_provider_ims.emulator.errors import InvalidInputError
+from airflow_provider_ims.emulator.families.copyright import ALGO_TYPES, VARIANTS
 from airflow_provider_ims.emulator.faults import Fault, FaultKind
 from airflow_provider_ims.emulator.fields import Fields
+from airflow_provider_ims.emulator.media import MediaObject, canonical_media
 from airflow_provider_ims.emulator.page import render
-from airflow_provider_ims.emulator.service import (
-    ALGO_TYPES,
-    CURRENCY,
-    PRICE_PER_MINUTE,
-    ClientToken,
-    Job,
-    MediaObject,
-    UnknownJob,
-    Variant,
-    canonical_media,
-)
+from airflow_provider_ims.emulator.service import CURRENCY, ClientToken, Job, UnknownJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -107,7 +100,7 @@ class _Control:
             algo_type=fields.one_of("algo_type", ALGO_TYPES, default.algo_type),
             processing_time=fields.seconds("processing_time", None),
             trailing_newline=fields.flag("trailing_newline", default=default.trailing_newline),
-            variant=fields.word("variant", Variant, default.variant),
+            variant=fields.one_of("variant", list(VARIANTS), default.variant),
         )
         fields.done()
         self._service.media[name] = media
@@ -122,21 +115,20 @@ class _Control:
 
     def bill(self) -> dict[str, Any]:
         jobs = self._service.jobs.values()
-        minutes = sum(job.minutes for job in jobs)
         return {
             "lines": [
                 {
                     "job_id": job.job_id,
-                    "media": job.media,
+                    "media": job.plan.media,
                     "minutes": job.minutes,
-                    "price": str(job.minutes * PRICE_PER_MINUTE),
+                    "price": str(job.price),
                     "currency": CURRENCY,
                 }
                 for job in jobs
             ],
             "jobs": len(jobs),
-            "minutes": minutes,
-            "price": str(minutes * PRICE_PER_MINUTE),
+            "minutes": sum(job.minutes for job in jobs),
+            "price": str(sum((job.price for job in jobs), Decimal("0.00"))),
             "currency": CURRENCY,
         }
 
@@ -217,13 +209,14 @@ def _fault_as_json(fault: Fault) -> dict[str, Any]:
 
 
 def _job_as_json(job: Job, now: float) -> dict[str, Any]:
+    result = job.outcome(now).result
     return {
         "job_id": job.job_id,
-        "media": job.media,
-        "algo_type": job.algo_type,
+        "media": job.plan.media,
+        "algo_type": job.plan.algo_type,
         "user_data": job.user_data,
         "state": "done" if job.is_done(now) else "running",
-        "text": job.text(now),
+        "text": result if isinstance(result, str) else None,
         "created_at": _iso(job.created_at),
         "done_at": _iso(job.done_at),
         "queried": job.queries > 0,

@@ -15,10 +15,11 @@ from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
-from airflow_provider_ims.emulator.actions import ACTIONS, VERSION, dispatch
+from airflow_provider_ims.emulator.actions import VERSION, find_operation
 from airflow_provider_ims.emulator.control import control_routes
 from airflow_provider_ims.emulator.errors import ApiError
 from airflow_provider_ims.emulator.faults import Fault, FaultKind
+from airflow_provider_ims.emulator.parameters import Parameters
 from airflow_provider_ims.emulator.signature import SignedRequest
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class _Call:
     host: str
     action: str
     version: str
-    parameters: Mapping[str, str]
+    parameters: Parameters
     signed: SignedRequest
 
 
@@ -113,7 +114,7 @@ class EmulatorServer:
         record = self._state.journal.open(
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),
             action=call.action,
-            parameters=call.parameters,
+            parameters=call.parameters.merged(),
             request_id=call.request_id,
             connection=self._connection_number(request.transport),
         )
@@ -151,14 +152,15 @@ class EmulatorServer:
         return _json_reply(call, HTTPStatus.OK, "OK", {**body, "RequestId": call.request_id})
 
     def _carry_out(self, call: _Call) -> dict[str, Any]:
-        if call.action not in ACTIONS:
+        operation = find_operation(self._state.service, call.action)
+        if operation is None:
             raise ApiError(
                 404, "InvalidAction.NotFound", "Specified api is not found, please check your url and method."
             )
         if call.version != VERSION:
             raise ApiError(404, "InvalidVersion", "Specified parameter Version is not valid.")
         self._state.verifier.verify(call.signed, time.time())
-        return dispatch(self._state.service, call.action, call.parameters)
+        return operation(call.parameters)
 
     async def _process_with(self, fault: Fault, call: _Call, request: web.Request) -> _Reply | None:
         """Return the answer to a call that a fault hits, None to close the connection without one."""
@@ -232,15 +234,15 @@ def _take_apart(request: web.Request, body: bytes) -> _Call:
     # The raw path: the framework would normalise the query, and the client has signed what it sent.
     path, _, query_string = request.raw_path.partition("?")
     query = parse_qsl(query_string, keep_blank_values=True)
-    parameters = dict(query)
+    form: list[tuple[str, str]] = []
     if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        parameters.update(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+        form = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
     return _Call(
         request_id=str(uuid.uuid4()).upper(),
         host=headers.get("host", ""),
         action=headers.get("x-acs-action", ""),
         version=headers.get("x-acs-version", ""),
-        parameters=parameters,
+        parameters=Parameters(dict(query), dict(form)),
         signed=SignedRequest(request.method, path, query, headers, body),
     )
 

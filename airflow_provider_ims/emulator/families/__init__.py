@@ -1,0 +1,1 @@
+"""The job families of the emulator: one module per group of families, listed in ``catalog``."""
