@@ -10,7 +10,7 @@ from airflow_provider_ims.emulator.errors import ApiError
 from airflow_provider_ims.emulator.families.catalog import FIXED_ACTIONS
 from airflow_provider_ims.emulator.families.family import RUNNING, FixedAction, JobFamily, Submission
 from airflow_provider_ims.emulator.parameters import Parameters, invalid_parameter
-from airflow_provider_ims.emulator.service import Service, UnknownJob
+from airflow_provider_ims.emulator.service import Job, Service, UnknownJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,10 +27,12 @@ def find_operation(service: Service, action: str) -> Callable[[Parameters], dict
     if action in FIXED_ACTIONS:
         return partial(_fixed_response, service, FIXED_ACTIONS[action])
     families = service.families.values()
-    if submitted := [family for family in families if family.submit_action == action]:
-        return partial(_submit, service, submitted[0])
+    if submitting := [family for family in families if family.submit_action == action]:
+        return partial(_submit, service, submitting[0])  # Two families never share it.
     if queried := [family for family in families if family.query_action == action]:
         return partial(_query, service, queried)
+    if cancelling := [family for family in families if family.cancel_action == action]:
+        return partial(_cancel, service, cancelling)
     return None
 
 
@@ -42,7 +44,10 @@ def _fixed_response(service: Service, fixed: FixedAction, _parameters: Parameter
 def _submit(service: Service, family: JobFamily, parameters: Parameters) -> dict[str, Any]:
     _check_region(service.region, family.submit_action, family.regions)
     for name in family.required_parameters:
-        parameters.required(name)
+        if name in family.body_parameters:
+            parameters.required_in_body(name)
+        else:
+            parameters.required(name)
     user_data = parameters.get("UserData")
     limit = family.user_data_limit
     if user_data is not None and limit is not None and len(user_data.encode()) > limit:
@@ -53,15 +58,37 @@ def _submit(service: Service, family: JobFamily, parameters: Parameters) -> dict
 
 
 def _query(service: Service, families: Sequence[JobFamily], parameters: Parameters) -> dict[str, Any]:
-    family = families[0]
-    _check_region(service.region, family.query_action, family.regions)
-    job = service.jobs.get(parameters.required(family.query_parameter))
-    if job is None or job.family.query_action != family.query_action:
+    _check_region(service.region, families[0].query_action, families[0].regions)
+    job = _find_job(service, families, parameters)
+    if job is None:
         if service.settings.unknown_job is UnknownJob.SILENT:
-            return family.query_response(RUNNING)
-        raise ApiError(404, "JobNotFound", "The specified job does not exist.")
+            return families[0].query_response(RUNNING)
+        raise _job_not_found()
     job.queries += 1
     return job.family.query_response(job.outcome(service.clock.now()))
+
+
+def _cancel(service: Service, families: Sequence[JobFamily], parameters: Parameters) -> dict[str, Any]:
+    job = _find_job(service, families, parameters)
+    if job is None:
+        raise _job_not_found()
+    now = service.clock.now()
+    if job.is_done(now):
+        raise ApiError(400, "InvalidJobStatus", "The specified job has ended and cannot be cancelled.")
+    job.cancel(now)
+    return job.family.cancel_response()
+
+
+def _find_job(service: Service, families: Sequence[JobFamily], parameters: Parameters) -> Job | None:
+    """Return the job of a query or cancellation, None if no family of the action has such a job."""
+    # Families that share an action can name the job id differently.
+    family = next((family for family in families if parameters.get(family.query_parameter)), families[0])
+    job = service.jobs.get(parameters.required(family.query_parameter))
+    return job if job is not None and job.family.name in {family.name for family in families} else None
+
+
+def _job_not_found() -> ApiError:
+    return ApiError(404, "JobNotFound", "The specified job does not exist.")
 
 
 def _check_region(region: str, action: str, regions: Sequence[str] | None) -> None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from airflow_provider_ims.emulator.errors import InvalidInputError
+from airflow_provider_ims.emulator.families.catalog import FAMILIES
 from airflow_provider_ims.emulator.families.copyright import ALGO_TYPES, VARIANTS
+from airflow_provider_ims.emulator.families.row import family_as_json, family_from_json
 from airflow_provider_ims.emulator.faults import Fault, FaultKind
 from airflow_provider_ims.emulator.fields import Fields
 from airflow_provider_ims.emulator.media import MediaObject, canonical_media
@@ -63,6 +65,8 @@ def control_routes(state: EmulatorState) -> list[web.RouteDef]:
 
     return [
         web.get(PREFIX, page),
+        tell("PUT", "/families", control.put_family),
+        ask("/families", control.families),
         tell("PUT", "/media", control.put_media),
         ask("/media", control.media),
         ask("/jobs", control.jobs),
@@ -84,6 +88,14 @@ class _Control:
     def __init__(self, state: EmulatorState) -> None:
         self._state = state
         self._service = state.service
+
+    def put_family(self, payload: object) -> object:
+        family = family_from_json(payload, self._service.families.values())
+        self._service.families[family.name] = family
+        return family_as_json(family)
+
+    def families(self) -> list[dict[str, Any]]:
+        return [family_as_json(family) for name, family in self._service.families.items() if name not in FAMILIES]
 
     def put_media(self, payload: object) -> object:
         fields = Fields(payload, "a media object")
@@ -165,8 +177,8 @@ class _Control:
         changed = replace(
             now,
             processing_time=fields.seconds("processing_time", now.processing_time),
-            unknown_job=fields.word("unknown_job", UnknownJob, now.unknown_job),
-            client_token=fields.word("client_token", ClientToken, now.client_token),
+            unknown_job=fields.member("unknown_job", UnknownJob, now.unknown_job),
+            client_token=fields.member("client_token", ClientToken, now.client_token),
         )
         fields.done()
         self._service.settings = changed
@@ -197,7 +209,7 @@ _FAULT_OPTIONS: Mapping[FaultKind, Callable[[Fields], dict[str, Any]]] = {
 def _fault_from_json(payload: object) -> Fault:
     fields = Fields(payload, "a fault")
     action = fields.required_text("action")
-    kind = fields.word("kind", FaultKind)
+    kind = fields.member("kind", FaultKind)
     nth, times = fields.count("nth", 1), fields.count("times", 1)
     options = _FAULT_OPTIONS[kind](fields) if kind in _FAULT_OPTIONS else {}
     fields.done()
@@ -212,16 +224,23 @@ def _job_as_json(job: Job, now: float) -> dict[str, Any]:
     result = job.outcome(now).result
     return {
         "job_id": job.job_id,
+        "family": job.family.name,
         "media": job.plan.media,
         "algo_type": job.plan.algo_type,
         "user_data": job.user_data,
-        "state": "done" if job.is_done(now) else "running",
+        "state": _state(job, now),
         "text": result if isinstance(result, str) else None,
         "created_at": _iso(job.created_at),
         "done_at": _iso(job.done_at),
         "queried": job.queries > 0,
         "queries": job.queries,
     }
+
+
+def _state(job: Job, now: float) -> str:
+    if job.cancelled:
+        return "cancelled"
+    return "done" if job.is_done(now) else "running"
 
 
 def _iso(seconds: float) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _Default = TypeVar("_Default")
-_Word = TypeVar("_Word", bound=StrEnum)
+_Member = TypeVar("_Member", bound=StrEnum)
 
 
 class Fields:
@@ -47,6 +47,13 @@ class Fields:
             raise InvalidInputError(f"{name} is required")
         return value
 
+    def filled_text(self, name: str, default: _Default) -> str | _Default:
+        """Take a string that is not empty."""
+        value = self.text(name, default)
+        if value == "":
+            raise InvalidInputError(f"{name} must not be empty")
+        return value
+
     def flag(self, name: str, *, default: bool) -> bool:
         """Take true or false."""
         value: bool = self._take(name, default, bool, "true or false")
@@ -66,6 +73,25 @@ class Fields:
             raise InvalidInputError(f"{name} must be {least} or more")
         return value
 
+    def names(self, name: str) -> tuple[str, ...]:
+        """Take a list of strings that are not empty."""
+        value: list[Any] = self._take(name, [], list, "a list of strings")
+        if not all(isinstance(item, str) and item for item in value):
+            raise InvalidInputError(f"{name} must be a list of strings")
+        return tuple(value)
+
+    def objects(self, name: str) -> list[dict[str, Any]] | None:
+        """Take a list of objects, None if it is not there."""
+        value: list[Any] | None = self._take(name, None, list, "a list of objects")
+        if value is not None and not all(isinstance(item, dict) for item in value):
+            raise InvalidInputError(f"{name} must be a list of objects")
+        return value
+
+    def anything(self, name: str) -> Any:
+        """Take any JSON value, None if it is not there."""
+        self._known.append(name)
+        return self._left.pop(name, None)
+
     def texts(self, name: str) -> dict[str, str]:
         """Take an object of strings."""
         value: dict[str, str] = self._take(name, {}, dict, "an object of strings")
@@ -80,9 +106,9 @@ class Fields:
             raise InvalidInputError(f"{name} must be one of: {', '.join(choices)}")
         return value
 
-    def word(self, name: str, words: type[_Word], default: _Word | None = None) -> _Word:
+    def member(self, name: str, members: type[_Member], default: _Member | None = None) -> _Member:
         """Take a member of an enumeration, given by its value; it must be there if ``default`` is None."""
-        return words(self.one_of(name, list(words), default))
+        return members(self.one_of(name, list(members), default))
 
     def _take(self, name: str, default: Any, types: type | tuple[type, ...], kind: str) -> Any:
         self._known.append(name)

@@ -40,7 +40,9 @@ def render(
     latest = list(reversed(requests["requests"]))[:_LATEST]
     sections = [
         _section(
-            "Jobs", billed_jobs, ["job_id", "state", "media", "text", "algo_type", "user_data", "queries", "bill"]
+            "Jobs",
+            billed_jobs,
+            ["job_id", "family", "state", "media", "text", "algo_type", "user_data", "queries", "bill"],
         ),
         _section(
             "Media",

@@ -41,6 +41,15 @@ class Parameters:
             raise ApiError(400, f"Missing{name}", f"{name} is mandatory for this action.")
         return value
 
+    def required_in_body(self, name: str) -> str:
+        """Return a parameter of the form body.
+
+        :raises ApiError: if it is missing or empty, or is in the query string.
+        """
+        if not self.form.get(name) and self.query.get(name):
+            raise ApiError(400, f"Missing{name}", f"{name} must be in the form body, not in the query string.")
+        return self.required(name)
+
 
 def json_object(text: str, name: str) -> dict[str, Any]:
     """Decode a parameter that must be a JSON object.

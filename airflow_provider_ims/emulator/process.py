@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 from airflow_provider_ims.emulator.signature import DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 # Seconds.
@@ -140,6 +141,34 @@ class EmulatorProcess:
     def media(self) -> list[dict[str, Any]]:
         """Return all media objects."""
         return self._list("/media")
+
+    def put_family(self, row: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+        """Add a job family, or replace one that was added, and return its row with all fields.
+
+        .. code-block:: python
+
+            row = {
+                "name": "EditingJob",
+                "submit_action": "SubmitEditingJob",
+                "query_action": "GetEditingJob",
+                "required_parameters": ["Timeline"],
+                "body_parameters": ["Timeline"],
+                "state_path": "EditingJob.Status",
+                "code_path": "EditingJob.Code",
+            }
+            emulator.put_family(row)
+            emulator.put_family(row, outcome="failed", error_code="InvalidTimeline")
+
+        Jobs keep the row that they were submitted with. A changed ``outcome`` is that of jobs submitted from now on.
+
+        :param row: the fields of the family, see ``docs/emulator.md``.
+        :param changes: fields that replace those of ``row``.
+        """
+        return self._object("PUT", "/families", {**row, **changes})
+
+    def families(self) -> list[dict[str, Any]]:
+        """Return the rows of all families that were added."""
+        return self._list("/families")
 
     def jobs(self) -> list[dict[str, Any]]:
         """Return all jobs, the oldest first."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_ims.emulator.state import EmulatorState
 
-# Longest request line in bytes. Everything travels in the query string, percent-encoded.
+# Longest request line in bytes. Most parameters are in the query string, percent-encoded.
 _MAX_LINE = 64 * 1024
 # How often a hanging request looks whether its client is still there, in seconds.
 _HANG_TICK = 0.05

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from airflow_provider_ims.emulator.families.catalog import FAMILIES
-from airflow_provider_ims.emulator.families.family import RUNNING, JobFamily, JobPlan, Outcome, PricePer
+from airflow_provider_ims.emulator.families.family import CANCELLED, RUNNING, JobFamily, JobPlan, Outcome, PricePer
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -29,8 +29,8 @@ class UnknownJob(StrEnum):
 class ClientToken(StrEnum):
     """Whether a submission with the ``ClientToken`` of an earlier one makes a second job.
 
-    The watermark actions have no ``ClientToken`` and ignore it. Other families honour it. The setting lets a test
-    check that a client repeats a submission with the same token.
+    The watermark actions have no ``ClientToken`` and ignore it. A test can make them honour it, to check that a client
+    repeats a submission with the same token. Families that honour tokens by their row are not affected.
     """
 
     IGNORED = "ignored"
@@ -59,6 +59,7 @@ class Job:
     :param done_at: end of the job, on the same clock.
     :param client_token: the token of its submission.
     :param queries: number of queries for the job.
+    :param cancelled: whether the cancel action has ended the job.
     """
 
     job_id: str
@@ -68,6 +69,7 @@ class Job:
     done_at: float
     client_token: str | None = None
     queries: int = 0
+    cancelled: bool = False
 
     @property
     def family(self) -> JobFamily:
@@ -80,7 +82,14 @@ class Job:
 
     def outcome(self, now: float) -> Outcome:
         """Return how the job has ended, or that it is running."""
+        if self.cancelled:
+            return CANCELLED
         return self.plan.outcome if self.is_done(now) else RUNNING
+
+    def cancel(self, now: float) -> None:
+        """End a running job."""
+        self.cancelled = True
+        self.done_at = now
 
     @property
     def minutes(self) -> int:
@@ -112,6 +121,7 @@ class Service:
 
     :param region: the emulated region.
     :param start_settings: the settings after the start and after :meth:`reset`.
+    :param families: all families by name. Jobs keep the family that they were submitted with.
     """
 
     region: str = "cn-shanghai"
@@ -136,7 +146,8 @@ class Service:
 
     def create_job(self, plan: JobPlan, user_data: str | None, client_token: str | None) -> Job:
         """Create a job and bill it, or return the existing job of the same family and ``client_token``."""
-        if client_token is not None and self.settings.client_token is ClientToken.HONOURED:
+        honoured = plan.family.client_token or self.settings.client_token is ClientToken.HONOURED
+        if client_token is not None and honoured:
             for job in self.jobs.values():
                 if (job.family.name, job.client_token) == (plan.family.name, client_token):
                     return job

@@ -61,9 +61,16 @@ class Client:
         headers: Mapping[str, str | None] | None = None,
         signed: list[str] | None = None,
         body: str = "",
+        sent_body: str | None = None,
         timeout: float = 10,
     ) -> Answer:
-        """Call ``action``; ``headers`` replaces headers after signing (None: leave out), ``signed`` those that sign."""
+        """Call ``action``.
+
+        :param headers: replace headers of the request; None leaves a header out
+        :param signed: the signed headers; by default all headers of the protocol
+        :param body: the signed form body
+        :param sent_body: sent instead of ``body``
+        """
         emulator = self.emulator
         to_sign = {
             "host": urlsplit(emulator.endpoint).netloc,
@@ -94,7 +101,9 @@ class Client:
         everything = {"authorization": f"ACS3-HMAC-SHA256 {credential}", **to_sign, **to_send}
 
         self._connection.timeout = timeout
-        self._connection.request(method, f"/?{query}", body=body or None, headers=everything)
+        self._connection.request(
+            method, f"/?{query}", body=(body if sent_body is None else sent_body) or None, headers=everything
+        )
         response = self._connection.getresponse()
         text = response.read().decode()
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, text)

@@ -161,6 +161,7 @@ def test_jobs_are_listed_with_all_there_is_to_know(call: Any) -> None:
     assert job.pop("created_at") < job.pop("done_at")
     assert job == {
         "job_id": job_id,
+        "family": "CopyrightExtractJob",
         "media": FILM,
         "algo_type": "v1",
         "user_data": "mine",

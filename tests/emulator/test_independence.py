@@ -20,7 +20,7 @@ LAYERS = [
     {"families.family"},
     {"families.copyright"},
     {"families.catalog"},
-    {"service"},
+    {"families.row", "service"},
     {"actions", "state"},
     {"control"},
     {"server"},
