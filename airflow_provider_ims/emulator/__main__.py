@@ -19,8 +19,8 @@ from airflow_provider_ims.emulator.state import EmulatorState
 if TYPE_CHECKING:
     from aiohttp.web import AppRunner
 
-# How often the child looks whether its parent is still there, in seconds.
-_PARENT_TICK = 0.5
+# Interval in seconds at which the process checks whether its parent still runs.
+_PARENT_CHECK_INTERVAL = 0.5
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,8 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         asyncio.run(_run(options))
     except OSError as error:
-        # The port is taken, a certificate is not readable: no traceback is needed to say so.
-        print(f"IMS emulator: {error}", file=sys.stderr)  # noqa: T201 - a command line
+        # For example, the port is in use or a certificate is not readable. The message is enough without a traceback.
+        print(f"IMS emulator: {error}", file=sys.stderr)  # noqa: T201 - command line output
         return 1
     return 0
 
@@ -41,28 +41,26 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_ims.emulator",
-        description="A local Alibaba Cloud Intelligent Media Services (IMS) for demonstrations and tests.",
+        description="A local emulator of Alibaba Cloud Intelligent Media Services (IMS) for demonstrations and tests.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--host", type=_loopback, default="127.0.0.1", help="loopback address to listen on")
-    parser.add_argument("--port", type=_port, default=8123, help="port to listen on, 0 picks a free one")
-    parser.add_argument("--access-key-id", default=DEFAULT_ACCESS_KEY_ID, help="the only access key that may call")
+    parser.add_argument("--port", type=_port, default=8123, help="port to listen on; 0 picks a free one")
+    parser.add_argument("--access-key-id", default=DEFAULT_ACCESS_KEY_ID, help="the only accepted access key")
     parser.add_argument("--access-key-secret", default=DEFAULT_ACCESS_KEY_SECRET, help="its secret")
-    parser.add_argument("--security-token", help="security token (STS) that calls must carry; none if not given")
-    parser.add_argument("--region", default="cn-shanghai", help="region to play")
+    parser.add_argument("--security-token", help="security token (STS) that requests must have")
+    parser.add_argument("--region", default="cn-shanghai", help="region to emulate")
+    parser.add_argument("--processing-time", type=_seconds, default=5.0, help="seconds that a job takes")
+    parser.add_argument("--tls-cert", help="certificate chain (PEM) for https")
+    parser.add_argument("--tls-key", help="private key (PEM), if it is not in the file of the certificate")
     parser.add_argument(
-        "--processing-time", type=_seconds, default=5.0, help="seconds until a job is done, 0 for at once"
-    )
-    parser.add_argument("--tls-cert", help="certificate chain (PEM): serve https")
-    parser.add_argument("--tls-key", help="private key (PEM), if it is not in the certificate's file")
-    parser.add_argument(
-        "--exit-with-parent", type=int, metavar="PID", help="end when the parent process is no longer this one"
+        "--exit-with-parent", type=int, metavar="PID", help="end when this process is no longer the parent"
     )
     return parser
 
 
 def _loopback(host: str) -> str:
-    # The control API asks nobody for a key, so it must not be reachable from elsewhere.
+    # The control API needs no key, so it must not be reachable from other machines.
     try:
         is_loopback = host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -101,7 +99,7 @@ async def _run(options: argparse.Namespace) -> None:
     await runner.setup()
     try:
         await server.listen(runner, options.host, options.port, tls)
-        print(_ready_line(runner, options, "https" if tls else "http"), flush=True)  # noqa: T201 - for who started it
+        print(_ready_line(runner, options, "https" if tls else "http"), flush=True)  # noqa: T201 - the caller waits for it
         if options.exit_with_parent is None:
             await stop.wait()
         else:
@@ -124,10 +122,10 @@ def _ready_line(runner: AppRunner, options: argparse.Namespace, scheme: str) -> 
 
 
 async def _stopped_or_orphaned(stop: asyncio.Event, parent: int) -> None:
-    # An orphan is given to another process, so the number changes however the parent has died.
+    # If the parent has died, for whatever reason, this process has another parent.
     while os.getppid() == parent:
         try:
-            await asyncio.wait_for(stop.wait(), _PARENT_TICK)
+            await asyncio.wait_for(stop.wait(), _PARENT_CHECK_INTERVAL)
         except TimeoutError:
             continue
         return

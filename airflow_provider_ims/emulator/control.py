@@ -1,4 +1,4 @@
-"""The control API: what tests and demonstrations tell the emulator, and what they ask it."""
+"""The control API: how tests and demonstrations set up the emulator and read its state."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def control_routes(state: EmulatorState) -> list[web.RouteDef]:
     """Return the routes of the control API and of the page."""
     control = _Control(state)
 
-    def tell(method: str, path: str, command: Callable[[Any], object]) -> web.RouteDef:
+    def command(method: str, path: str, change: Callable[[Any], object]) -> web.RouteDef:
         async def handler(request: web.Request) -> web.Response:
             try:
                 text = await request.text()
-                return web.json_response(command(json.loads(text) if text else {}))
+                return web.json_response(change(json.loads(text) if text else {}))
             except InvalidInputError as error:
                 return web.json_response({"error": str(error)}, status=400)
-            except ValueError as error:  # of the decoder: not JSON, or not UTF-8
+            except ValueError as error:  # from the decoder: not JSON, or not UTF-8
                 return web.json_response({"error": f"the body is not JSON: {error}"}, status=400)
 
         return web.route(method, PREFIX + path, handler)
 
-    def ask(path: str, question: Callable[[], object]) -> web.RouteDef:
+    def read(path: str, value: Callable[[], object]) -> web.RouteDef:
         async def handler(_request: web.Request) -> web.Response:
-            return web.json_response(question())
+            return web.json_response(value())
 
         return web.get(PREFIX + path, handler)
 
@@ -59,31 +59,31 @@ def control_routes(state: EmulatorState) -> list[web.RouteDef]:
             faults=control.faults(),
             requests=control.requests(),
         )
-        # Nothing of what the page shows may run or load anything, whatever a media name looks like.
+        # The page shows names and texts of requests. None of them may run a script or load anything.
         policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
         return web.Response(text=text, content_type="text/html", headers=policy)
 
     return [
         web.get(PREFIX, page),
-        tell("PUT", "/families", control.put_family),
-        ask("/families", control.families),
-        tell("PUT", "/media", control.put_media),
-        ask("/media", control.media),
-        ask("/jobs", control.jobs),
-        ask("/bill", control.bill),
-        tell("POST", "/faults", control.post_faults),
-        ask("/faults", control.faults),
-        tell("POST", "/clock", control.advance),
-        ask("/clock", control.clock),
-        ask("/requests", control.requests),
-        tell("PATCH", "/settings", control.change_settings),
-        ask("/settings", control.settings),
-        tell("POST", "/reset", control.reset),
+        command("PUT", "/families", control.put_family),
+        read("/families", control.families),
+        command("PUT", "/media", control.put_media),
+        read("/media", control.media),
+        read("/jobs", control.jobs),
+        read("/bill", control.bill),
+        command("POST", "/faults", control.post_faults),
+        read("/faults", control.faults),
+        command("POST", "/clock", control.advance),
+        read("/clock", control.clock),
+        read("/requests", control.requests),
+        command("PATCH", "/settings", control.change_settings),
+        read("/settings", control.settings),
+        command("POST", "/reset", control.reset),
     ]
 
 
 class _Control:
-    """Commands and questions, in terms of JSON values."""
+    """The commands and the values of the control API, as JSON values."""
 
     def __init__(self, state: EmulatorState) -> None:
         self._state = state
@@ -99,9 +99,9 @@ class _Control:
 
     def put_media(self, payload: object) -> object:
         fields = Fields(payload, "a media object")
-        told = fields.required_text("media")
+        reference = fields.required_text("media")
         try:
-            name = canonical_media(told, self._service.region)
+            name = canonical_media(reference, self._service.region)
         except InvalidInputError as error:
             raise InvalidInputError(f"media: {error}") from None
         default = MediaObject(name)
@@ -146,7 +146,7 @@ class _Control:
 
     def post_faults(self, payload: object) -> object:
         items = payload if isinstance(payload, list) else [payload]
-        # All are read before any is added: a list is taken whole or not at all.
+        # All items are parsed before the first is added: a bad item refuses the whole list.
         faults = [_fault_from_json(item) for item in items]
         self._state.faults.post(faults)
         return [_fault_as_json(fault) for fault in faults]
@@ -192,7 +192,7 @@ class _Control:
         return {}
 
 
-#: The options that a kind of fault takes. Kinds that are not here take none.
+#: Reads the options of a kind of fault. The other kinds have no options.
 _FAULT_OPTIONS: Mapping[FaultKind, Callable[[Fields], dict[str, Any]]] = {
     FaultKind.THROTTLE: lambda fields: {"retry_after": fields.count("retry_after", None)},
     FaultKind.SLOW: lambda fields: {"seconds": fields.seconds("seconds", 1.0)},

@@ -1,14 +1,14 @@
-"""The two ways to say no: to a caller of the API and to a caller of the control API."""
+"""The errors of the emulator: one for the API, one for the control API."""
 
 from __future__ import annotations
 
 
 class ApiError(Exception):
-    """The service refuses a call.
+    """The service refuses a request.
 
-    :param http_status: HTTP status of the answer.
-    :param code: the vendor's error code, which is what a client decides by.
-    :param message: text for people.
+    :param http_status: HTTP status of the response.
+    :param code: the vendor's error code, by which a client decides.
+    :param message: text for a human reader.
     """
 
     def __init__(self, http_status: int, code: str, message: str) -> None:
@@ -19,4 +19,4 @@ class ApiError(Exception):
 
 
 class InvalidInputError(ValueError):
-    """Something told to the emulator makes no sense; the text says what and what would."""
+    """A control command is not valid. The text says what is wrong and what is valid."""

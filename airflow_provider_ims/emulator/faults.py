@@ -1,4 +1,4 @@
-"""Faults: what goes wrong on the wire at the n-th call of an action."""
+"""Faults: errors and broken connections at the n-th call of an action."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class FaultKind(StrEnum):
-    """What happens to the call."""
+    """What happens to a call that a fault hits."""
 
     THROTTLE = "throttle"
     SERVICE_UNAVAILABLE = "service_unavailable"
@@ -28,13 +28,13 @@ class FaultKind(StrEnum):
 
 @dataclass(slots=True)
 class Fault:
-    """A fault that waits for its calls.
+    """A fault for some calls of an action.
 
-    :param nth: the first call that it hits, counted from when it was posted, beginning with 1.
-    :param times: how many calls in a row it hits.
-    :param options: those of :data:`OPTIONS` for the kind, complete.
-    :param calls: how many calls of the action there were.
-    :param applied: how many of them it hit.
+    :param nth: the first call that it hits. The first call after the fault was added is 1.
+    :param times: number of calls in a row that it hits.
+    :param options: all options of the kind, defaults included.
+    :param calls: number of calls of the action since the fault was added.
+    :param applied: number of calls that it has hit.
     """
 
     action: str
@@ -47,12 +47,12 @@ class Fault:
 
     @property
     def spent(self) -> bool:
-        """Return whether it can hit no further call."""
+        """Whether it cannot hit a further call."""
         return self.calls >= self.nth + self.times - 1
 
 
 class Faults:
-    """All faults that were posted since the start or the last reset, spent ones included."""
+    """All faults since the start or the last reset, spent ones included."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
@@ -65,11 +65,11 @@ class Faults:
         self._faults.extend(faults)
 
     def clear(self) -> None:
-        """Forget all faults."""
+        """Delete all faults."""
         self._faults.clear()
 
     def draw(self, action: str) -> Fault | None:
-        """Count a call and return the fault that hits it; the one posted first wins."""
+        """Count a call and return the fault that hits it. Of several faults, the one that was added first hits."""
         chosen: Fault | None = None
         for fault in self._faults:
             if fault.action != action:

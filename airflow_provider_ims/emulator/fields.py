@@ -1,4 +1,4 @@
-"""Reading JSON input strictly: a mistyped option of a test must not pass as its default."""
+"""Strict reading of JSON input: a mistyped option must be an error, not silently the default."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _Member = TypeVar("_Member", bound=StrEnum)
 
 
 class Fields:
-    """The fields of one JSON object, taken one by one; what is left at the end is an error.
+    """The fields of one JSON object, read one by one. :meth:`done` refuses the fields that were not read.
 
     :param payload: the decoded JSON.
-    :param what: name of the thing in messages.
+    :param what: what the object describes, for messages.
     """
 
     def __init__(self, payload: object, what: str) -> None:
@@ -30,92 +30,95 @@ class Fields:
         self._what = what
 
     def done(self) -> None:
-        """Refuse what nobody has asked for."""
+        """Refuse fields that were not read.
+
+        :raises InvalidInputError: if there are any.
+        """
         if self._left:
             unknown, known = ", ".join(sorted(self._left)), ", ".join(self._known)
             raise InvalidInputError(f"{self._what} does not take: {unknown}. It takes: {known}")
 
     def text(self, name: str, default: _Default) -> str | _Default:
-        """Take a string."""
-        value: str | _Default = self._take(name, default, str, "a string")
+        """Read a string."""
+        value: str | _Default = self._read(name, default, str, "a string")
         return value
 
     def required_text(self, name: str) -> str:
-        """Take a string that must be there and not be empty."""
+        """Read a string that is required and not empty."""
         value = self.text(name, "")
         if not value:
             raise InvalidInputError(f"{name} is required")
         return value
 
     def filled_text(self, name: str, default: _Default) -> str | _Default:
-        """Take a string that is not empty."""
+        """Read a string that is not empty."""
         value = self.text(name, default)
         if value == "":
             raise InvalidInputError(f"{name} must not be empty")
         return value
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """Take true or false."""
-        value: bool = self._take(name, default, bool, "true or false")
+        """Read true or false."""
+        value: bool = self._read(name, default, bool, "true or false")
         return value
 
     def seconds(self, name: str, default: _Default) -> float | _Default:
-        """Take a number of seconds, not negative."""
-        value: float | _Default = self._take(name, default, (int, float), "a number of seconds")
+        """Read a number of seconds, 0 or more."""
+        value: float | _Default = self._read(name, default, (int, float), "a number of seconds")
         if isinstance(value, (int, float)) and not (math.isfinite(value) and value >= 0):
             raise InvalidInputError(f"{name} must be a number of seconds, 0 or more")
         return value
 
     def count(self, name: str, default: _Default, *, least: int = 1) -> int | _Default:
-        """Take a whole number."""
-        value: int | _Default = self._take(name, default, int, "a whole number")
+        """Read a whole number."""
+        value: int | _Default = self._read(name, default, int, "a whole number")
         if isinstance(value, int) and value < least:
             raise InvalidInputError(f"{name} must be {least} or more")
         return value
 
     def names(self, name: str) -> tuple[str, ...]:
-        """Take a list of strings that are not empty."""
-        value: list[Any] = self._take(name, [], list, "a list of strings")
+        """Read a list of strings that are not empty."""
+        value: list[Any] = self._read(name, [], list, "a list of strings")
         if not all(isinstance(item, str) and item for item in value):
             raise InvalidInputError(f"{name} must be a list of strings")
         return tuple(value)
 
     def objects(self, name: str) -> list[dict[str, Any]] | None:
-        """Take a list of objects, None if it is not there."""
-        value: list[Any] | None = self._take(name, None, list, "a list of objects")
+        """Read a list of objects, None if it is missing."""
+        value: list[Any] | None = self._read(name, None, list, "a list of objects")
         if value is not None and not all(isinstance(item, dict) for item in value):
             raise InvalidInputError(f"{name} must be a list of objects")
         return value
 
     def anything(self, name: str) -> Any:
-        """Take any JSON value, None if it is not there."""
+        """Read any JSON value, None if it is missing."""
         self._known.append(name)
         return self._left.pop(name, None)
 
     def texts(self, name: str) -> dict[str, str]:
-        """Take an object of strings."""
-        value: dict[str, str] = self._take(name, {}, dict, "an object of strings")
+        """Read an object of strings."""
+        value: dict[str, str] = self._read(name, {}, dict, "an object of strings")
         if not all(isinstance(item, str) for item in value.values()):
             raise InvalidInputError(f"{name} must be an object of strings")
         return value
 
     def one_of(self, name: str, choices: Sequence[str], default: str | None) -> str:
-        """Take one of some strings, which must be there if ``default`` is None."""
-        value: str | None = self._take(name, default, str, "a string")
+        """Read one of several strings. It is required if ``default`` is None."""
+        value: str | None = self._read(name, default, str, "a string")
         if value is None or value not in choices:
             raise InvalidInputError(f"{name} must be one of: {', '.join(choices)}")
         return value
 
     def member(self, name: str, members: type[_Member], default: _Member | None = None) -> _Member:
-        """Take a member of an enumeration, given by its value; it must be there if ``default`` is None."""
+        """Read a member of an enumeration by its value. It is required if ``default`` is None."""
         return members(self.one_of(name, list(members), default))
 
-    def _take(self, name: str, default: Any, types: type | tuple[type, ...], kind: str) -> Any:
+    def _read(self, name: str, default: Any, types: type | tuple[type, ...], kind: str) -> Any:
         self._known.append(name)
         value = self._left.pop(name, None)
         if value is None:
             return default
-        # In Python, though not in JSON, true is a number.
+        # In Python, unlike in JSON, true is a number.
         if not isinstance(value, types) or (isinstance(value, bool) and types is not bool):
             raise InvalidInputError(f"{name} must be {kind}")
         return value

@@ -1,4 +1,4 @@
-"""The page of the emulator: what there is, at a glance, without any asset from elsewhere."""
+"""The page of the emulator: its whole state as HTML, without external assets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-_LATEST = 50
+_MAX_REQUESTS = 50
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #888; --accent: #c2410c; }
@@ -34,10 +34,10 @@ def render(
     faults: Sequence[Mapping[str, Any]],
     requests: Mapping[str, Any],
 ) -> str:
-    """Return the page as HTML. The arguments are the answers of the control API."""
+    """Return the page as HTML. The arguments are values of the control API."""
     prices = {line["job_id"]: f"{line['price']} {line['currency']} / {line['minutes']} min" for line in bill["lines"]}
     billed_jobs = [{**job, "bill": prices[job["job_id"]]} for job in reversed(jobs)]
-    latest = list(reversed(requests["requests"]))[:_LATEST]
+    latest = list(reversed(requests["requests"]))[:_MAX_REQUESTS]
     sections = [
         _section(
             "Jobs",
@@ -66,7 +66,7 @@ def render(
 </head>
 <body>
 <h1>IMS emulator</h1>
-<p>Region {escape(region)}. No cloud behind it, no money spent.</p>
+<p>Region {escape(region)}. This is a local emulator: it causes no costs.</p>
 <p>The bill would be <b>{escape(bill["price"])} {escape(bill["currency"])}</b>
 for {bill["jobs"]} jobs and {bill["minutes"]} minutes.</p>
 {"".join(sections)}

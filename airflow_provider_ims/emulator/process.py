@@ -30,11 +30,11 @@ _READY = re.compile(r"IMS emulator listening on (?P<endpoint>https?://\S+) ")
 
 
 class EmulatorError(RuntimeError):
-    """The emulator did not start, or refused a control command; the text is what it said."""
+    """The emulator did not start, or refused a control command. The text is the emulator's own message."""
 
 
 class EmulatorProcess:
-    """An emulator in a process of its own, on a free port, for as long as the ``with`` block runs.
+    """An emulator in its own process, on a free port, while the ``with`` block runs.
 
     .. code-block:: python
 
@@ -42,11 +42,11 @@ class EmulatorProcess:
             emulator.put_media("oss://bucket/film.mp4", watermark="(c) 2024")
             os.environ["AIRFLOW_CONN_IMS_DEFAULT"] = emulator.connection_json()
 
-    :param access_key_id: the only access key that may call.
-    :param access_key_secret: its secret. It stands on the child's command line: do not use a real one.
-    :param security_token: security token (STS) that calls must carry; None for none.
-    :param region: region to play.
-    :param processing_time: seconds of emulator time until a job is done.
+    :param access_key_id: the only access key that the emulator accepts.
+    :param access_key_secret: its secret. Do not use a real one: the command line of the process shows it.
+    :param security_token: security token (STS) that requests must have; None if they must have none.
+    :param region: region to emulate.
+    :param processing_time: seconds of emulator time that a job takes.
     :param tls_cert: path of a certificate (PEM), to serve https. The control client trusts it.
     :param tls_key: path of its private key (PEM).
     """
@@ -86,9 +86,9 @@ class EmulatorProcess:
     def __enter__(self) -> Self:
         """Start the process.
 
-        :raises EmulatorError: if it ends, or is not ready within 15 seconds.
+        :raises EmulatorError: if the process ends, or is not ready within 15 seconds.
         """
-        # A file, because nobody reads it while the process runs: a full pipe would stop the process.
+        # A file, because nothing reads it while the process runs: a full pipe would block the process.
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
@@ -109,7 +109,7 @@ class EmulatorProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End the process, whatever happened."""
+        """End the process, also after an exception."""
         self._stop()
 
     def put_media(
@@ -126,7 +126,7 @@ class EmulatorProcess:
         :param media: OSS URL or media id.
         :param duration: seconds.
         :param watermark: text of the embedded watermark, None for an unmarked video.
-        :param algo_type: algorithm it was embedded with, ``v1`` or ``v2``.
+        :param algo_type: algorithm that embedded the watermark, ``v1`` or ``v2``.
         :param options: ``processing_time`` (seconds), ``trailing_newline``, ``variant``.
         """
         payload = {
@@ -179,19 +179,19 @@ class EmulatorProcess:
         return self._object("GET", "/bill")
 
     def fault(self, action: str, kind: str, *, nth: int = 1, times: int = 1, **options: Any) -> None:
-        """Let something go wrong.
+        """Add a fault.
 
-        :param action: API action whose calls are counted, from now on.
+        :param action: API action whose calls are counted from now on.
         :param kind: a value of :class:`~airflow_provider_ims.emulator.faults.FaultKind`.
         :param nth: the first call that is hit.
-        :param times: how many calls in a row are hit.
+        :param times: number of calls in a row that are hit.
         :param options: ``retry_after`` (milliseconds) for ``throttle``; ``seconds`` for ``slow`` and ``outage``;
             ``status``, ``body``, ``content_type``, ``headers`` for ``answer``.
         """
         self._call("POST", "/faults", {"action": action, "kind": kind, "nth": nth, "times": times, **options})
 
     def faults(self) -> list[dict[str, Any]]:
-        """Return all faults since the last reset, with what has become of them."""
+        """Return all faults since the last reset, with the numbers of calls that they have counted and hit."""
         return self._list("/faults")
 
     def advance(self, seconds: float) -> None:
@@ -199,14 +199,14 @@ class EmulatorProcess:
         self._call("POST", "/clock", {"advance": seconds})
 
     def requests(self) -> list[dict[str, Any]]:
-        """Return the last requests to the API, the oldest first; ``sequence`` of the last is the number of all."""
-        answer: list[dict[str, Any]] = self._object("GET", "/requests")["requests"]
-        return answer
+        """Return the last 10,000 API requests, the oldest first. ``sequence`` of the last is the number of all."""
+        value: list[dict[str, Any]] = self._object("GET", "/requests")["requests"]
+        return value
 
     def configure(self, **settings: Any) -> None:
         """Change settings.
 
-        :param settings: ``processing_time`` (seconds, for jobs yet to come), ``unknown_job`` (``error`` or ``silent``),
+        :param settings: ``processing_time`` (seconds, for new jobs), ``unknown_job`` (``error`` or ``silent``),
             ``client_token`` (``ignored`` or ``honoured``).
         """
         self._call("PATCH", "/settings", settings)
@@ -230,16 +230,16 @@ class EmulatorProcess:
         }
 
     def connection_json(self, **extra: Any) -> str:
-        """Return :meth:`connection` as JSON, as the variable ``AIRFLOW_CONN_...`` takes it."""
+        """Return :meth:`connection` as JSON, for the environment variable ``AIRFLOW_CONN_...``."""
         return json.dumps(self.connection(**extra))
 
     def _arguments(self) -> list[str]:
-        # With "=", so that a value which begins with a dash stays a value.
+        # With "=", because a value can start with a dash.
         return [f"{name}={value}" for name, value in self._options.items() if value is not None]
 
     def _wait_until_ready(self, process: subprocess.Popen[str], errors: IO[str]) -> str:
-        assert process.stdout is not None  # noqa: S101 - for the type checker: we asked for a pipe
-        # The line is written and flushed at once: when something is there, all of it is.
+        assert process.stdout is not None  # noqa: S101 - for the type checker: stdout is a pipe
+        # The line is written and flushed in one step: if a part of it is readable, the whole line is.
         readable, _, _ = select.select([process.stdout], [], [], _START_TIMEOUT)
         match = _READY.match(process.stdout.readline()) if readable else None
         if match is None:
@@ -247,7 +247,7 @@ class EmulatorProcess:
             if readable:
                 process.wait(_STOP_TIMEOUT)
             errors.seek(0)
-            raise EmulatorError(f"the emulator {how}; it said: {errors.read().strip() or 'nothing'}")
+            raise EmulatorError(f"the emulator {how}; its error output: {errors.read().strip() or 'none'}")
         return match["endpoint"]
 
     def _stop(self) -> None:
@@ -265,17 +265,17 @@ class EmulatorProcess:
             self._errors.close()
 
     def _list(self, path: str) -> list[dict[str, Any]]:
-        answer: list[dict[str, Any]] = self._call("GET", path)
-        return answer
+        value: list[dict[str, Any]] = self._call("GET", path)
+        return value
 
     def _object(self, method: str, path: str, payload: object = None) -> dict[str, Any]:
-        answer: dict[str, Any] = self._call(method, path, payload)
-        return answer
+        value: dict[str, Any] = self._call(method, path, payload)
+        return value
 
     def _call(self, method: str, path: str, payload: object = None) -> Any:
         if self._opener is None:
-            raise EmulatorError("the emulator runs inside the with block only")
-        request = urllib.request.Request(  # noqa: S310 - the endpoint is our own child's
+            raise EmulatorError("the emulator runs only inside the with block")
+        request = urllib.request.Request(  # noqa: S310 - the endpoint is that of our child process
             f"{self.endpoint}/_emulator{path}",
             data=None if payload is None else json.dumps(payload).encode(),
             method=method,
@@ -290,14 +290,14 @@ class EmulatorProcess:
 
 
 def _environment() -> dict[str, str]:
-    # The child must find this very package, also when the parent has it from a changed sys.path.
+    # The child must import this same package, even if the parent found it through a changed sys.path.
     root = str(Path(__file__).parents[2])
     paths = [path for path in (os.environ.get("PYTHONPATH"), root) if path]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def _opener(tls_cert: str | os.PathLike[str] | None) -> urllib.request.OpenerDirector:
-    # No proxies: a proxy of the environment cannot reach this machine's loopback.
+    # No proxies, because a proxy cannot reach the loopback address of this machine.
     handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
     if tls_cert is not None:
         handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=os.fspath(tls_cert))))

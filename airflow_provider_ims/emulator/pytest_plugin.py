@@ -1,4 +1,4 @@
-"""Fixtures: ``pytest_plugins = ["airflow_provider_ims.emulator.pytest_plugin"]`` in the root ``conftest.py``."""
+"""Fixtures. Add ``pytest_plugins = ["airflow_provider_ims.emulator.pytest_plugin"]`` to the root ``conftest.py``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def ims_emulator_process() -> Iterator[EmulatorProcess]:
-    """Run one emulator for the whole session; use :func:`ims_emulator` unless you reset it yourself."""
+    """Run one emulator for the whole session. It is not reset between tests, unlike :func:`ims_emulator`."""
     with EmulatorProcess() as emulator:
         yield emulator
 
 
 @pytest.fixture
 def ims_emulator(ims_emulator_process: EmulatorProcess) -> EmulatorProcess:
-    """Return the running emulator in its start state."""
+    """Return the emulator of the session after a reset."""
     ims_emulator_process.reset()
     return ims_emulator_process

@@ -1,4 +1,4 @@
-"""The HTTP side: requests to the state and back, and faults on the wire."""
+"""The HTTP server: parses API requests, sends responses, and applies faults."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 # Longest request line in bytes. Most parameters are in the query string, percent-encoded.
 _MAX_LINE = 64 * 1024
-# How often a hanging request looks whether its client is still there, in seconds.
-_HANG_TICK = 0.05
+# Interval in seconds at which a hanging request checks whether its client is still connected.
+_HANG_CHECK_INTERVAL = 0.05
 
 _HTML_502 = """<html>
 <head><title>502 Bad Gateway</title></head>
@@ -43,7 +43,7 @@ _HTML_502 = """<html>
 """
 
 _INTERNAL_ERROR = (500, "InternalError", "The request failed for a reason inside the service.")
-_REFUSALS: Mapping[FaultKind, tuple[int, str, str]] = {
+_FAULT_ERRORS: Mapping[FaultKind, tuple[int, str, str]] = {
     FaultKind.THROTTLE: (400, "Throttling.User", "Request was denied due to user flow control."),
     FaultKind.SERVICE_UNAVAILABLE: (503, "ServiceUnavailable", "The service is temporarily unavailable."),
     FaultKind.INTERNAL_ERROR: _INTERNAL_ERROR,
@@ -52,8 +52,8 @@ _REFUSALS: Mapping[FaultKind, tuple[int, str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
-    """One request, taken apart."""
+class _ApiRequest:
+    """One parsed API request."""
 
     request_id: str
     host: str
@@ -64,8 +64,11 @@ class _Call:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reply:
-    """One answer, ready to send; ``code`` is what the journal notes."""
+class _ApiResponse:
+    """One response, ready to send.
+
+    :param code: ``OK`` or the error code, for the log of requests.
+    """
 
     status: int
     code: str
@@ -88,55 +91,56 @@ class EmulatorServer:
         self._connection_count = 0
 
     def runner(self) -> web.AppRunner:
-        """Return the runner of the application, not yet set up."""
+        """Return the runner of the application, before its setup."""
         app = web.Application()
         app.router.add_route("GET", "/", self._serve)
         app.router.add_route("POST", "/", self._serve)
         app.add_routes(control_routes(self._state))
-        # No access log: its lines would carry the parameters. A request that hangs does not delay the end.
+        # No access log, because its lines would contain the parameters. The short shutdown timeout keeps a hanging
+        # request from delaying the end of the process.
         return web.AppRunner(
             app, access_log=None, shutdown_timeout=0.1, max_line_size=_MAX_LINE, max_field_size=_MAX_LINE
         )
 
     async def listen(self, runner: web.AppRunner, host: str, port: int, tls: SSLContext | None) -> None:
-        """Begin to listen.
+        """Start to listen.
 
-        :param runner: the runner of the application, set up.
+        :param runner: the runner of the application, after its setup.
         :param host: address to listen on.
-        :param port: port to listen on, 0 picks a free one.
-        :param tls: to serve https.
+        :param port: port to listen on; 0 picks a free one.
+        :param tls: serves https; None serves http.
         """
         self._listener = _Listener(runner, host, port, tls)
         await self._listener.open()
 
     async def _serve(self, request: web.Request) -> web.Response:
-        call = _take_apart(request, await request.read())
+        api_request = _parse_request(request, await request.read())
         record = self._state.journal.open(
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            action=call.action,
-            parameters=call.parameters.merged(),
-            request_id=call.request_id,
+            action=api_request.action,
+            parameters=api_request.parameters.merged(),
+            request_id=api_request.request_id,
             connection=self._connection_number(request.transport),
         )
-        fault = self._state.faults.draw(call.action)
+        fault = self._state.faults.draw(api_request.action)
         if fault is None:
-            reply: _Reply | None = self._process(call)
+            response: _ApiResponse | None = self._respond(api_request)
         else:
             record.fault = fault.kind
-            reply = await self._process_with(fault, call, request)
-        if reply is None:
+            response = await self._respond_with_fault(fault, api_request, request)
+        if response is None:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()
-        record.code, record.http_status = reply.code, reply.status
+        record.code, record.http_status = response.code, response.status
         return web.Response(
-            status=reply.status,
-            body=reply.body.encode(),
-            headers={"Content-Type": reply.content_type, **reply.headers},
+            status=response.status,
+            body=response.body.encode(),
+            headers={"Content-Type": response.content_type, **response.headers},
         )
 
     def _connection_number(self, transport: asyncio.Transport | None) -> int:
-        if transport is None:  # The client has gone already.
+        if transport is None:  # The client has disconnected.
             return 0
         number = self._connections.get(transport)
         if number is None:
@@ -144,40 +148,42 @@ class EmulatorServer:
             number = self._connections[transport] = self._connection_count
         return number
 
-    def _process(self, call: _Call) -> _Reply:
+    def _respond(self, api_request: _ApiRequest) -> _ApiResponse:
         try:
-            body = self._carry_out(call)
+            body = self._execute(api_request)
         except ApiError as error:
-            return _refusal(call, error)
-        return _json_reply(call, HTTPStatus.OK, "OK", {**body, "RequestId": call.request_id})
+            return _error_response(api_request, error)
+        return _json_response(api_request, HTTPStatus.OK, "OK", {**body, "RequestId": api_request.request_id})
 
-    def _carry_out(self, call: _Call) -> dict[str, Any]:
-        operation = find_operation(self._state.service, call.action)
+    def _execute(self, api_request: _ApiRequest) -> dict[str, Any]:
+        operation = find_operation(self._state.service, api_request.action)
         if operation is None:
             raise ApiError(
                 404, "InvalidAction.NotFound", "Specified api is not found, please check your url and method."
             )
-        if call.version != VERSION:
+        if api_request.version != VERSION:
             raise ApiError(404, "InvalidVersion", "Specified parameter Version is not valid.")
-        self._state.verifier.verify(call.signed, time.time())
-        return operation(call.parameters)
+        self._state.verifier.verify(api_request.signed, time.time())
+        return operation(api_request.parameters)
 
-    async def _process_with(self, fault: Fault, call: _Call, request: web.Request) -> _Reply | None:
-        """Return the answer to a call that a fault hits, None to close the connection without one."""
+    async def _respond_with_fault(
+        self, fault: Fault, api_request: _ApiRequest, request: web.Request
+    ) -> _ApiResponse | None:
+        """Return the response to a request that a fault hits, None to close the connection without a response."""
         match fault.kind:
             case FaultKind.SLOW:
                 await asyncio.sleep(fault.options["seconds"])
-                return self._process(call)
+                return self._respond(api_request)
             case FaultKind.HANG:
-                await _client_gone(request)
+                await _wait_for_disconnect(request)
             case FaultKind.OUTAGE:
-                await self._fall_silent(fault.options["seconds"])
+                await self._refuse_connections(fault.options["seconds"])
             case FaultKind.CUT_AFTER | FaultKind.INTERNAL_ERROR_AFTER:
-                self._process(call)
-        return _spoilt_reply(fault, call)
+                self._respond(api_request)
+        return _fault_response(fault, api_request)
 
-    async def _fall_silent(self, seconds: float) -> None:
-        """Break all connections and refuse new ones for a while."""
+    async def _refuse_connections(self, seconds: float) -> None:
+        """Close all connections and refuse new ones for a number of seconds."""
         if self._listener is None:
             return
         await self._listener.close()
@@ -207,37 +213,39 @@ class _Listener:
             await self._site.stop()
 
 
-async def _client_gone(request: web.Request) -> None:
-    # The framework has no event for it: it tells all handlers, by cancelling them, or none. A service goes on with
-    # what it has begun when the client leaves, so ours are not cancelled.
+async def _wait_for_disconnect(request: web.Request) -> None:
+    # aiohttp has no event for a disconnect. It can cancel the handlers of disconnected clients, but then it cancels all
+    # handlers, and a real service completes a request whose client has disconnected.
     while request.transport is not None:  # noqa: ASYNC110
-        await asyncio.sleep(_HANG_TICK)
+        await asyncio.sleep(_HANG_CHECK_INTERVAL)
 
 
-def _spoilt_reply(fault: Fault, call: _Call) -> _Reply | None:
+def _fault_response(fault: Fault, api_request: _ApiRequest) -> _ApiResponse | None:
     options = fault.options
-    if fault.kind in _REFUSALS:
+    if fault.kind in _FAULT_ERRORS:
         after = options.get("retry_after")
         headers = {} if after is None else {"x-acs-retry-after": str(after)}
-        return _refusal(call, ApiError(*_REFUSALS[fault.kind]), headers)
+        return _error_response(api_request, ApiError(*_FAULT_ERRORS[fault.kind]), headers)
     match fault.kind:
         case FaultKind.HTML_502:
-            return _Reply(HTTPStatus.BAD_GATEWAY, "BadGateway", _HTML_502, "text/html")
+            return _ApiResponse(HTTPStatus.BAD_GATEWAY, "BadGateway", _HTML_502, "text/html")
         case FaultKind.ANSWER:
-            return _Reply(options["status"], "Answer", options["body"], options["content_type"], options["headers"])
+            return _ApiResponse(
+                options["status"], "Answer", options["body"], options["content_type"], options["headers"]
+            )
         case _:
             return None
 
 
-def _take_apart(request: web.Request, body: bytes) -> _Call:
+def _parse_request(request: web.Request, body: bytes) -> _ApiRequest:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    # The raw path: the framework would normalise the query, and the client has signed what it sent.
+    # The raw path, because aiohttp normalises the query and the signature covers the query as it was sent.
     path, _, query_string = request.raw_path.partition("?")
     query = parse_qsl(query_string, keep_blank_values=True)
     form: list[tuple[str, str]] = []
     if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         form = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
-    return _Call(
+    return _ApiRequest(
         request_id=str(uuid.uuid4()).upper(),
         host=headers.get("host", ""),
         action=headers.get("x-acs-action", ""),
@@ -247,24 +255,26 @@ def _take_apart(request: web.Request, body: bytes) -> _Call:
     )
 
 
-def _json_reply(
-    call: _Call, status: int, code: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
-) -> _Reply:
-    return _Reply(
+def _json_response(
+    api_request: _ApiRequest, status: int, code: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> _ApiResponse:
+    return _ApiResponse(
         status,
         code,
         json.dumps(body, ensure_ascii=False),
-        headers={"x-acs-request-id": call.request_id, **(headers or {})},
+        headers={"x-acs-request-id": api_request.request_id, **(headers or {})},
     )
 
 
-def _refusal(call: _Call, error: ApiError, headers: Mapping[str, str] | None = None) -> _Reply:
-    diagnosis = urlencode({"q": error.code, "product": "ICE", "requestId": call.request_id})
+def _error_response(
+    api_request: _ApiRequest, error: ApiError, headers: Mapping[str, str] | None = None
+) -> _ApiResponse:
+    diagnosis = urlencode({"q": error.code, "product": "ICE", "requestId": api_request.request_id})
     body = {
-        "RequestId": call.request_id,
-        "HostId": call.host,
+        "RequestId": api_request.request_id,
+        "HostId": api_request.host,
         "Code": error.code,
         "Message": error.message,
         "Recommend": f"https://api.aliyun.com/troubleshoot?{diagnosis}",
     }
-    return _json_reply(call, error.http_status, error.code, body, headers)
+    return _json_response(api_request, error.http_status, error.code, body, headers)

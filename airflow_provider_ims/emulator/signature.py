@@ -1,4 +1,4 @@
-"""Verification of ACS3-HMAC-SHA256 signatures, as the vendor's gateway does it.
+"""Verification of ACS3-HMAC-SHA256 signatures by the rules of the vendor's gateway.
 
 Protocol: https://www.alibabacloud.com/help/en/sdk/product-overview/v3-request-structure-and-signature
 """
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 ALGORITHM = "ACS3-HMAC-SHA256"
 DEFAULT_ACCESS_KEY_ID = "emulator-access-key-id"
-DEFAULT_ACCESS_KEY_SECRET = "emulator-access-key-secret"  # noqa: S105 - well known, opens nothing but the emulator
+DEFAULT_ACCESS_KEY_SECRET = "emulator-access-key-secret"  # noqa: S105 - public, valid for the emulator only
 
-#: How far ``x-acs-date`` may be off the real clock, in seconds.
+#: Largest accepted difference between ``x-acs-date`` and the real clock, in seconds.
 MAX_SKEW = 15 * 60
 
 _ALWAYS_SIGNED = frozenset(
@@ -43,7 +43,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The one identity that the emulator knows."""
+    """The only identity that the emulator accepts."""
 
     access_key_id: str = DEFAULT_ACCESS_KEY_ID
     access_key_secret: str = field(default=DEFAULT_ACCESS_KEY_SECRET, repr=False)
@@ -52,7 +52,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """What of an HTTP request goes into its signature.
+    """The parts of an HTTP request that its signature covers.
 
     :param query: decoded name-value pairs of the URL, in any order.
     :param headers: names in lower case.
@@ -69,7 +69,7 @@ class SignedRequest:
         query = "&".join(f"{_encode(name)}={_encode(value)}" for name, value in sorted(self.query))
         headers = "".join(f"{name}:{self.headers[name].strip()}\n" for name in signed_headers)
         body_hash = hashlib.sha256(self.body).hexdigest()
-        # Each header ends its own line, so an empty line parts the block from the list of names.
+        # Each header ends with a newline, so an empty line separates the headers from the list of their names.
         return "\n".join([self.method, self.path, query, headers, ";".join(signed_headers), body_hash])
 
 
@@ -78,25 +78,25 @@ def _encode(text: str) -> str:
 
 
 class Verifier:
-    """Decides whether a request comes from the holder of the credentials, now, and for the first time.
+    """Checks that a request is signed with the credentials, recent, and not a replay.
 
-    :param credentials: the identity to accept.
+    :param credentials: the accepted identity.
     """
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
-        # Oldest first: when each nonce may be forgotten, because its request has become too old to be accepted anyway.
+        # Nonce -> the time when it can be deleted, because the date of its request is then too old. Oldest first.
         self._nonces: dict[str, float] = {}
 
     def forget_nonces(self) -> None:
-        """Accept every nonce again."""
+        """Delete all nonces: each is accepted again."""
         self._nonces.clear()
 
     def verify(self, request: SignedRequest, now: float) -> None:
-        """Return if the request is to be served.
+        """Return normally if the request is valid.
 
         :param now: the real time in seconds since the epoch.
-        :raises ApiError: with the gateway's code for the first thing that is wrong.
+        :raises ApiError: with the gateway's code for the first failed check.
         """
         headers = request.headers
         match = _AUTHORIZATION.fullmatch(headers.get("authorization", ""))
@@ -111,7 +111,7 @@ class Verifier:
             raise ApiError(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
         self._check_token(headers.get("x-acs-security-token"))
         self._check_signature(request, signed_headers, match["signature"])
-        # Last, so that a request which was refused does not use up its nonce.
+        # The last check, because a refused request must not use up its nonce.
         self._check_nonce(headers["x-acs-signature-nonce"], now)
 
     def _check_token(self, token: str | None) -> None:
@@ -137,7 +137,7 @@ class Verifier:
         secret = self._credentials.access_key_secret.encode()
         expected = hmac.new(secret, string_to_sign.encode(), hashlib.sha256).hexdigest()
         if not hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogateescape")):
-            # The gateway shows what it has signed, security token and all: clients must not pass the text on unread.
+            # The gateway shows the signed text, security token included: clients must redact the message.
             raise ApiError(
                 400,
                 "SignatureDoesNotMatch",
@@ -151,7 +151,7 @@ class Verifier:
             del nonces[oldest]
         if nonce in nonces:
             raise ApiError(400, "SignatureNonceUsed", "Specified signature nonce was used already.")
-        # A request may be dated MAX_SKEW ahead and is refused MAX_SKEW after its date.
+        # The date of a request can be MAX_SKEW in the future, and the request expires MAX_SKEW after its date.
         nonces[nonce] = now + 2 * MAX_SKEW
 
 
@@ -176,7 +176,7 @@ def _check_date(text: str, now: float) -> None:
 
 
 def _timestamp(text: str) -> float | None:
-    # fromisoformat alone takes many more forms than the protocol, the pattern alone the 99th of December.
+    # fromisoformat alone accepts other forms than that of the protocol; the pattern alone accepts impossible dates.
     if not _DATE.fullmatch(text):
         return None
     try:

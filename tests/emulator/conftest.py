@@ -1,4 +1,4 @@
-"""A hand-written client of the API: it can also send what the official SDK never would."""
+"""A client of the API without the official SDK. It can also send requests that the SDK cannot send."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back."""
+class Response:
+    """A response of the API."""
 
     status: int
     headers: Mapping[str, str]
@@ -30,25 +30,25 @@ class Answer:
 
     @property
     def body(self) -> dict[str, Any]:
-        """The answer as JSON."""
+        """The response as JSON."""
         body: dict[str, Any] = json.loads(self.text)
         return body
 
     @property
-    def refusal(self) -> tuple[int, str, str]:
+    def error(self) -> tuple[int, str, str]:
         """HTTP status, code and message of an error."""
         return self.status, self.body["Code"], self.body["Message"]
 
 
 class Client:
-    """Signs and sends over one connection, which it keeps."""
+    """Signs requests and sends them over one connection that stays open."""
 
     def __init__(self, emulator: EmulatorProcess) -> None:
         self.emulator = emulator
         self._connection = http.client.HTTPConnection(urlsplit(emulator.endpoint).netloc, timeout=10)
 
     def close(self) -> None:
-        """Close the connection; the next call opens another."""
+        """Close the connection. The next call opens a new one."""
         self._connection.close()
 
     def __call__(
@@ -63,7 +63,7 @@ class Client:
         body: str = "",
         sent_body: str | None = None,
         timeout: float = 10,
-    ) -> Answer:
+    ) -> Response:
         """Call ``action``.
 
         :param headers: replace headers of the request; None leaves a header out
@@ -98,33 +98,33 @@ class Client:
         key = (secret or emulator.access_key_secret).encode()
         signature = hmac.new(key, string_to_sign.encode(), hashlib.sha256).hexdigest()
         credential = f"Credential={emulator.access_key_id},SignedHeaders={';'.join(names)},Signature={signature}"
-        everything = {"authorization": f"ACS3-HMAC-SHA256 {credential}", **to_sign, **to_send}
+        all_headers = {"authorization": f"ACS3-HMAC-SHA256 {credential}", **to_sign, **to_send}
 
         self._connection.timeout = timeout
         self._connection.request(
-            method, f"/?{query}", body=(body if sent_body is None else sent_body) or None, headers=everything
+            method, f"/?{query}", body=(body if sent_body is None else sent_body) or None, headers=all_headers
         )
         response = self._connection.getresponse()
         text = response.read().decode()
-        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, text)
+        return Response(response.status, {name.lower(): value for name, value in response.getheaders()}, text)
 
-    def submit(self, media: str = "oss://bucket/film.mp4", **options: str) -> Answer:
-        """Submit an extraction of an OSS object."""
+    def submit(self, media: str = "oss://bucket/film.mp4", **options: str) -> Response:
+        """Submit an extraction job for an OSS object."""
         return self("SubmitCopyrightExtractJob", {"Input": json.dumps({"Type": "OSS", "Media": media}), **options})
 
     def submitted(self, media: str = "oss://bucket/film.mp4", **options: str) -> str:
-        """Submit an extraction of an OSS object and return its JobId."""
+        """Submit an extraction job for an OSS object and return its JobId."""
         job_id: str = self.submit(media, **options).body["Data"]["JobId"]
         return job_id
 
-    def query(self, job_id: str) -> Answer:
-        """Query an extraction."""
+    def query(self, job_id: str) -> Response:
+        """Query an extraction job."""
         return self("QueryCopyrightExtractJob", {"JobId": job_id})
 
 
 @pytest.fixture
 def connect() -> Iterator[Callable[[EmulatorProcess], Client]]:
-    """Return a function that makes a client of an emulator."""
+    """Return a function that creates a client of an emulator."""
     clients: list[Client] = []
 
     def make(emulator: EmulatorProcess) -> Client:

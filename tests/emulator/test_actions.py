@@ -23,41 +23,41 @@ def hangzhou() -> Iterator[EmulatorProcess]:
 
 
 def submit_input(call: Any, value: object, **parameters: str) -> Any:
-    """Submit an extraction with any Input."""
+    """Submit an extraction job with any Input."""
     text = value if isinstance(value, str) else json.dumps(value)
     return call("SubmitCopyrightExtractJob", {"Input": text, **parameters})
 
 
-def invalid(name: str, reason: str) -> tuple[int, str, str]:
-    """Return the refusal of a parameter."""
+def invalid_parameter(name: str, reason: str) -> tuple[int, str, str]:
+    """Return the error for a parameter with a wrong value."""
     return 400, f"InvalidParameter.{name}", f"The specified parameter {name} is not valid: {reason}."
 
 
-def test_a_submission_answers_with_a_job_id(call: Any) -> None:
-    """The answer to a submission is a JobId of 32 hexadecimal digits in the documented shape."""
-    answer = call.submit(FILM)
+def test_a_submission_returns_a_job_id(call: Any) -> None:
+    """The response to a submission has a JobId of 32 hexadecimal digits in the documented shape."""
+    response = call.submit(FILM)
 
-    assert answer.status == 200
-    assert re.fullmatch("[0-9a-f]{32}", answer.body["Data"].pop("JobId"))
-    assert answer.body["Data"].keys() == {"JobId"}
-    assert answer.body["Message"] == "ok"
-    assert answer.body["StatusCode"] == 200
-    assert answer.body.keys() == {"Data", "Message", "RequestId", "StatusCode"}
+    assert response.status == 200
+    assert re.fullmatch("[0-9a-f]{32}", response.body["Data"].pop("JobId"))
+    assert response.body["Data"].keys() == {"JobId"}
+    assert response.body["Message"] == "ok"
+    assert response.body["StatusCode"] == 200
+    assert response.body.keys() == {"Data", "Message", "RequestId", "StatusCode"}
 
 
-def test_each_submission_is_a_job_of_its_own(call: Any) -> None:
-    """The service has no idempotency: the same submission twice is two jobs."""
+def test_each_submission_makes_a_new_job(call: Any) -> None:
+    """The service has no idempotency: the same submission twice makes two jobs."""
     assert call.submitted(FILM) != call.submitted(FILM)
     assert len(call.emulator.jobs()) == 2
 
 
 @pytest.mark.parametrize(("setting", "jobs"), [("ignored", [1, 2, 3]), ("honoured", [1, 1, 2])])
 def test_client_token(call: Any, setting: str, jobs: list[int]) -> None:
-    """Where tokens are honoured, one that was seen before makes no second job; the watermark actions ignore them."""
+    """A repeated ClientToken makes no second job if tokens are honoured, and a new job if they are ignored."""
     call.emulator.configure(client_token=setting)
     for token, expected in zip(["a", "a", "b"], jobs, strict=True):
-        answer = submit_input(call, {"Type": "OSS", "Media": FILM}, ClientToken=token)
-        assert [job["job_id"] for job in call.emulator.jobs()][expected - 1] == answer.body["Data"]["JobId"]
+        response = submit_input(call, {"Type": "OSS", "Media": FILM}, ClientToken=token)
+        assert [job["job_id"] for job in call.emulator.jobs()][expected - 1] == response.body["Data"]["JobId"]
         assert len(call.emulator.bill()["lines"]) == expected
 
 
@@ -77,8 +77,8 @@ def test_the_forms_of_an_oss_url_name_one_object(call: Any, media: str) -> None:
     assert [job["media"] for job in call.emulator.jobs()] == [FILM]
 
 
-def test_the_path_of_a_web_address_is_percent_encoded(call: Any) -> None:
-    """An https URL names the object whose name it encodes."""
+def test_the_path_of_an_https_url_is_percent_decoded(call: Any) -> None:
+    """The path of an https URL is decoded to the name of the object."""
     call.submit("https://bucket.oss-cn-shanghai.aliyuncs.com/a%20%E6%B0%B4.mp4")
 
     assert call.emulator.jobs()[0]["media"] == "oss://bucket/a 水.mp4"
@@ -94,13 +94,13 @@ def test_input_is_mandatory(call: Any) -> None:
     """A submission without Input is refused."""
     message = "Input is mandatory for this action."
 
-    assert call("SubmitCopyrightExtractJob").refusal == (400, "MissingInput", message)
+    assert call("SubmitCopyrightExtractJob").error == (400, "MissingInput", message)
 
 
 @pytest.mark.parametrize("text", [FILM, "[]", "{"])
 def test_input_is_a_json_object(call: Any, text: str) -> None:
-    """Input that is no JSON object is refused."""
-    assert submit_input(call, text).refusal == invalid("Input", "it must be a JSON object")
+    """Input that is not a JSON object is refused."""
+    assert submit_input(call, text).error == invalid_parameter("Input", "it must be a JSON object")
 
 
 @pytest.mark.parametrize("name", ["Type", "Media"])
@@ -110,19 +110,19 @@ def test_both_fields_of_input_are_mandatory(call: Any, name: str) -> None:
     del value[name]
 
     message = f"Input.{name} is mandatory for this action."
-    assert submit_input(call, value).refusal == (400, "MissingParameter", message)
+    assert submit_input(call, value).error == (400, "MissingParameter", message)
 
 
 def test_the_type_is_one_of_two(call: Any) -> None:
     """A Type other than OSS and Media is refused."""
-    answer = submit_input(call, {"Type": "oss", "Media": FILM})
+    response = submit_input(call, {"Type": "oss", "Media": FILM})
 
-    assert answer.refusal == invalid("Input", "Type must be one of OSS, Media")
+    assert response.error == invalid_parameter("Input", "Type must be one of OSS, Media")
 
 
 def test_media_is_a_string(call: Any) -> None:
-    """Media that is no string is refused."""
-    assert submit_input(call, {"Type": "OSS", "Media": 1}).refusal == invalid("Input", "Media must be a string")
+    """Media that is not a string is refused."""
+    assert submit_input(call, {"Type": "OSS", "Media": 1}).error == invalid_parameter("Input", "Media must be a string")
 
 
 @pytest.mark.parametrize(
@@ -136,29 +136,31 @@ def test_media_is_a_string(call: Any) -> None:
     ],
 )
 def test_media_in_another_form_is_refused(call: Any, media: str) -> None:
-    """Media in a form that is not documented is refused, and not repeated: it may be a signed URL."""
+    """Media in an undocumented form is refused, and the error does not repeat it because it may be a signed URL."""
     reason = "Media must be oss://bucket/object, http(s)://bucket.oss-<region>.aliyuncs.com/object or a media id"
 
-    assert call.submit(media).refusal == invalid("Input", reason)
+    assert call.submit(media).error == invalid_parameter("Input", reason)
 
 
 def test_media_in_another_region_is_refused(call: Any) -> None:
-    """An object in a region other than the service's is refused."""
+    """An object in another region than the service is refused."""
     reason = "Media is in region cn-beijing, this service is in cn-shanghai"
 
-    assert call.submit("https://bucket.oss-cn-beijing.aliyuncs.com/film.mp4").refusal == invalid("Input", reason)
+    assert call.submit("https://bucket.oss-cn-beijing.aliyuncs.com/film.mp4").error == invalid_parameter(
+        "Input", reason
+    )
 
 
 @pytest.mark.parametrize(("kind", "media"), [("Media", FILM), ("OSS", MEDIA_ID)])
-def test_type_and_media_must_go_together(call: Any, kind: str, media: str) -> None:
-    """A URL as Media and an id as OSS are refused."""
+def test_type_and_media_must_match(call: Any, kind: str, media: str) -> None:
+    """Type Media with a URL and type OSS with a media id are refused."""
     reason = "Type OSS goes with the URL of an OSS object, Type Media with a media id"
 
-    assert submit_input(call, {"Type": kind, "Media": media}).refusal == invalid("Input", reason)
+    assert submit_input(call, {"Type": kind, "Media": media}).error == invalid_parameter("Input", reason)
 
 
 def test_the_algorithm_is_v1_by_default(call: Any) -> None:
-    """Without Params a job runs with v1."""
+    """Without Params a job uses v1."""
     call.submit(FILM)
 
     assert call.emulator.jobs()[0]["algo_type"] == "v1"
@@ -173,75 +175,75 @@ def test_the_algorithm_can_be_chosen(call: Any) -> None:
 
 def test_an_unknown_algorithm_is_refused(call: Any) -> None:
     """An algorithm other than v1 and v2 is refused."""
-    answer = call.submit(FILM, Params='{"algoType": "v3"}')
+    response = call.submit(FILM, Params='{"algoType": "v3"}')
 
-    assert answer.refusal == invalid("Params", "algoType must be one of v1, v2")
+    assert response.error == invalid_parameter("Params", "algoType must be one of v1, v2")
 
 
 @pytest.mark.parametrize("text", ["v1", '"v1"'])
 def test_params_is_a_json_object(call: Any, text: str) -> None:
-    """Params that is no JSON object is refused."""
-    assert call.submit(FILM, Params=text).refusal == invalid("Params", "it must be a JSON object")
+    """Params that is not a JSON object is refused."""
+    assert call.submit(FILM, Params=text).error == invalid_parameter("Params", "it must be a JSON object")
 
 
 def test_user_data_of_1024_bytes_is_accepted(call: Any) -> None:
-    """User data is limited in bytes, not in characters: 341 of three bytes each and one more fit."""
+    """The limit of user data is in bytes: 341 characters of three bytes and one of one byte are accepted."""
     assert call.submit(FILM, UserData="水" * 341 + "x").status == 200
 
 
 def test_user_data_of_1025_bytes_is_refused(call: Any) -> None:
     """One byte over the limit is refused."""
-    answer = call.submit(FILM, UserData="水" * 341 + "xx")
+    response = call.submit(FILM, UserData="水" * 341 + "xx")
 
-    assert answer.refusal == invalid("UserData", "it must not be longer than 1024 bytes")
+    assert response.error == invalid_parameter("UserData", "it must not be longer than 1024 bytes")
 
 
-def test_a_parameter_far_too_long_gets_the_services_answer(call: Any) -> None:
-    """A request line longer than most servers take still reaches the check of the parameter."""
+def test_a_very_long_parameter_is_checked_by_the_service(call: Any) -> None:
+    """A request line that is too long for most servers still reaches the check of the parameter."""
     assert call.submit(FILM, UserData="水" * 5000).body["Code"] == "InvalidParameter.UserData"
 
 
 def test_a_refused_submission_makes_no_job(call: Any) -> None:
-    """What was refused is not on the bill."""
+    """A refused submission is not in the list of jobs."""
     call.submit(FILM, Params="nonsense")
 
     assert call.emulator.jobs() == []
 
 
 @pytest.mark.parametrize("action", ["SubmitCopyrightExtractJob", "QueryCopyrightExtractJob", "QueryCopyrightJobList"])
-def test_watermarks_are_for_two_regions_only(
+def test_watermark_actions_exist_in_two_regions(
     hangzhou: EmulatorProcess, connect: Callable[[EmulatorProcess], Any], action: str
 ) -> None:
     """Outside of Shanghai and Beijing the watermark actions are refused."""
-    answer = connect(hangzhou)(action)
+    response = connect(hangzhou)(action)
 
     message = f"{action} is not supported in region cn-hangzhou, only in cn-beijing and cn-shanghai."
-    assert answer.refusal == (400, "UnsupportedOperation", message)
+    assert response.error == (400, "UnsupportedOperation", message)
 
 
-def test_a_running_job_says_nothing(call: Any) -> None:
-    """While a job runs, its query answers with empty Data."""
+def test_a_running_job_returns_empty_data(call: Any) -> None:
+    """The query for a running job returns empty Data."""
     call.emulator.put_media(FILM, watermark="mark")
-    answer = call.query(call.submitted(FILM))
+    response = call.query(call.submitted(FILM))
 
-    assert answer.status == 200
-    assert answer.body == {"Data": {}, "Message": "ok", "RequestId": answer.body["RequestId"], "StatusCode": 200}
+    assert response.status == 200
+    assert response.body == {"Data": {}, "Message": "ok", "RequestId": response.body["RequestId"], "StatusCode": 200}
 
 
-def test_a_finished_job_tells_the_text(call: Any) -> None:
-    """When a job is done, its query answers with the text of the watermark."""
+def test_a_finished_job_returns_the_text(call: Any) -> None:
+    """The query for a finished job returns the text of the watermark."""
     call.emulator.put_media(FILM, watermark="版权水印测试")
     job_id = call.submitted(FILM)
     call.emulator.advance(5)
 
-    answer = call.query(job_id)
+    response = call.query(job_id)
 
     data = {"Message": "版权水印测试"}
-    assert answer.body == {"Data": data, "Message": "ok", "RequestId": answer.body["RequestId"], "StatusCode": 200}
+    assert response.body == {"Data": data, "Message": "ok", "RequestId": response.body["RequestId"], "StatusCode": 200}
 
 
-def test_a_job_can_be_done_at_once(call: Any) -> None:
-    """With a processing time of 0 the first query has the text."""
+def test_a_job_can_take_no_time(call: Any) -> None:
+    """With a processing time of 0 the first query returns the text."""
     call.emulator.configure(processing_time=0)
     call.emulator.put_media(FILM, watermark="mark")
 
@@ -249,7 +251,7 @@ def test_a_job_can_be_done_at_once(call: Any) -> None:
 
 
 def test_a_media_object_can_have_its_own_processing_time(call: Any) -> None:
-    """The processing time of a media object goes before the general one."""
+    """The processing time of a media object has priority over that of the settings."""
     call.emulator.put_media(FILM, watermark="mark", processing_time=0)
 
     assert call.query(call.submitted(FILM)).body["Data"] == {"Message": "mark"}
@@ -264,8 +266,8 @@ def test_a_media_object_can_have_its_own_processing_time(call: Any) -> None:
         pytest.param(None, id="missing"),
     ],
 )
-def test_nothing_found_is_silence_for_ever(call: Any, media: dict[str, Any] | None) -> None:
-    """A job that finds nothing answers like one that runs, however long one waits."""
+def test_a_job_that_finds_nothing_looks_like_a_running_job(call: Any, media: dict[str, Any] | None) -> None:
+    """A job that finds nothing returns the same as a running job, however much time passes."""
     if media is not None:
         call.emulator.put_media(FILM, **media)
     job_id = call.submitted(FILM)
@@ -275,21 +277,21 @@ def test_nothing_found_is_silence_for_ever(call: Any, media: dict[str, Any] | No
 
 
 def test_v2_finds_the_mark_of_a_short_video(call: Any) -> None:
-    """The algorithm for short videos has no minimum length."""
+    """The algorithm v2 has no minimum duration."""
     call.emulator.put_media(FILM, watermark="mark", algo_type="v2", duration=20, processing_time=0)
 
     assert call.query(call.submitted(FILM, Params='{"algoType": "v2"}')).body["Data"] == {"Message": "mark"}
 
 
 def test_the_text_can_end_in_a_newline(call: Any) -> None:
-    """On request the text ends in a newline, as a sample of the sister product has it."""
+    """With trailing_newline the text ends with a newline, as in an example of the sister product."""
     call.emulator.put_media(FILM, watermark="mark", processing_time=0, trailing_newline=True)
 
     assert call.query(call.submitted(FILM)).body["Data"] == {"Message": "mark\n"}
 
 
-def test_a_job_reads_the_media_as_it_was(call: Any) -> None:
-    """What happens to a media object after the submission changes no job."""
+def test_a_job_keeps_the_media_object_of_its_submission(call: Any) -> None:
+    """A change of a media object does not change jobs that were submitted before."""
     call.emulator.put_media(FILM, watermark="old", processing_time=0)
     job_id = call.submitted(FILM)
     call.emulator.put_media(FILM, watermark="new")
@@ -310,10 +312,10 @@ def test_a_job_reads_the_media_as_it_was(call: Any) -> None:
         ("unknown_word", None, {"Status": "Pondering"}, {"Status": "Pondering"}),
     ],
 )
-def test_the_query_can_answer_with_a_state(
+def test_the_query_can_return_a_state(
     call: Any, variant: str, watermark: str | None, running: dict[str, str], done: dict[str, str]
 ) -> None:
-    """A media object can be told to have its jobs answer with a state that is not documented."""
+    """With a variant, the query returns an undocumented state."""
     call.emulator.put_media(FILM, watermark=watermark, variant=variant)
     job_id = call.submitted(FILM)
 
@@ -322,31 +324,35 @@ def test_the_query_can_answer_with_a_state(
     assert call.query(job_id).body["Data"] == done
 
 
-def test_the_query_can_answer_with_a_status_code(call: Any) -> None:
-    """A media object can be told to have its jobs answer with another StatusCode, for ever, and HTTP 200."""
+def test_the_query_can_return_a_status_code(call: Any) -> None:
+    """With the variant status_code, every query returns StatusCode 500 and HTTP status 200."""
     call.emulator.put_media(FILM, watermark="mark", variant="status_code", processing_time=0)
     job_id = call.submitted(FILM)
 
     for _ in range(2):
-        answer = call.query(job_id)
-        assert answer.status == 200
-        assert (answer.body["StatusCode"], answer.body["Message"], answer.body["Data"]) == (500, "InternalError", {})
+        response = call.query(job_id)
+        assert response.status == 200
+        assert (response.body["StatusCode"], response.body["Message"], response.body["Data"]) == (
+            500,
+            "InternalError",
+            {},
+        )
 
 
 def test_the_job_id_is_mandatory(call: Any) -> None:
     """A query without JobId is refused."""
     message = "JobId is mandatory for this action."
 
-    assert call("QueryCopyrightExtractJob").refusal == (400, "MissingJobId", message)
+    assert call("QueryCopyrightExtractJob").error == (400, "MissingJobId", message)
 
 
 def test_an_unknown_job_is_refused(call: Any) -> None:
-    """A JobId that was never given out is 404."""
-    assert call.query("0" * 32).refusal == (404, "JobNotFound", "The specified job does not exist.")
+    """A query for a JobId that does not exist is 404."""
+    assert call.query("0" * 32).error == (404, "JobNotFound", "The specified job does not exist.")
 
 
 def test_an_unknown_job_can_be_silent(call: Any) -> None:
-    """On request a JobId that was never given out answers like a running job."""
+    """With unknown_job=silent, a JobId that does not exist returns the same as a running job."""
     call.emulator.configure(unknown_job="silent")
 
     assert call.query("0" * 32).body["Data"] == {}

@@ -1,4 +1,4 @@
-"""The emulator against the vendor's own client: requests as it signs them, answers as it reads them."""
+"""The emulator and the official SDK agree about signatures, parameters, responses and errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILM = "oss://bucket/film 水.mp4"
 
 
 def sdk(emulator: EmulatorProcess, **config: Any) -> Client:
-    """Return the vendor's typed client, set up for the emulator."""
+    """Return the official typed client, configured for the emulator."""
     return Client(
         Config(
             **{
@@ -39,7 +39,7 @@ def sdk(emulator: EmulatorProcess, **config: Any) -> Client:
 
 @pytest.fixture
 def client(ims_emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> Client:
-    """Return the vendor's client of an emulator with a marked film, whose jobs are done at once."""
+    """Return the official client of an emulator with a marked film, whose jobs take no time."""
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
     ims_emulator.put_media(FILM, watermark="版权水印测试", processing_time=0)
@@ -47,7 +47,7 @@ def client(ims_emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> Cl
 
 
 def submission(**options: Any) -> models.SubmitCopyrightExtractJobRequest:
-    """Return the request for an extraction from the film."""
+    """Return the request to extract from the film."""
     media = models.SubmitCopyrightExtractJobRequestInput(type="OSS", media=FILM)
     return models.SubmitCopyrightExtractJobRequest(input=media, **options)
 
@@ -70,8 +70,8 @@ def test_the_sync_client_submits_and_queries(ims_emulator: EmulatorProcess, clie
     request = submission(params='{"algoType":"v1"}', user_data="a b+c/~*'水")
     job_id = client.submit_copyright_extract_job(request).body.data.job_id
 
-    answer = client.query_copyright_extract_job(models.QueryCopyrightExtractJobRequest(job_id=job_id))
-    assert answer.body.data.message == "版权水印测试"
+    response = client.query_copyright_extract_job(models.QueryCopyrightExtractJobRequest(job_id=job_id))
+    assert response.body.data.message == "版权水印测试"
     assert ims_emulator.jobs()[0]["user_data"] == "a b+c/~*'水"
 
 
@@ -87,7 +87,7 @@ def test_the_async_client_submits_and_queries(client: Client) -> None:
 
 
 def test_every_field_of_the_response_models_arrives(client: Client) -> None:
-    """The SDK's models find every field that they know in the answers of both actions."""
+    """The SDK's models find all their fields in the responses of both actions."""
     submitted = client.submit_copyright_extract_job(submission()).body
     queried = client.query_copyright_extract_job(
         models.QueryCopyrightExtractJobRequest(job_id=submitted.data.job_id)
@@ -97,8 +97,8 @@ def test_every_field_of_the_response_models_arrives(client: Client) -> None:
     assert empty_fields(queried) == []
 
 
-def test_the_answers_have_no_field_that_the_models_do_not_know(client: Client) -> None:
-    """The models give back the answers as they were sent: the emulator invents nothing."""
+def test_the_responses_have_only_fields_of_the_models(client: Client) -> None:
+    """The SDK's models contain every field of the responses: the emulator adds none."""
 
     def raw(action: str, query: dict[str, str]) -> Any:
         params = Params(
@@ -128,7 +128,7 @@ def test_the_list_of_embedding_jobs_is_empty(client: Client) -> None:
 
 
 def test_a_security_token_is_sent_and_accepted() -> None:
-    """The SDK's way to send a security token is the one that the emulator checks."""
+    """The emulator accepts the SDK's security token, and refuses a wrong one."""
     with EmulatorProcess(security_token="a-token") as emulator:
         request = models.QueryCopyrightJobListRequest()
         assert sdk(emulator).query_copyright_job_list(request).body.message == "ok"
@@ -139,26 +139,26 @@ def test_a_security_token_is_sent_and_accepted() -> None:
 
 
 def test_a_wrong_secret_is_refused(ims_emulator: EmulatorProcess) -> None:
-    """The SDK with another secret is refused."""
+    """The SDK with a wrong secret is refused."""
     with pytest.raises(ClientException, match="Specified signature is not matched") as refused:
         sdk(ims_emulator, access_key_secret="wrong").submit_copyright_extract_job(submission())
 
     assert (refused.value.code, refused.value.status_code) == ("SignatureDoesNotMatch", 400)
 
 
-def test_a_wrong_signature_is_explained_by_the_very_string_that_the_client_signed(
+def test_the_error_for_a_wrong_signature_shows_the_client_s_canonical_request(
     ims_emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server's string to sign is the client's, so only the secrets can differ."""
+    """The canonical request in the error equals that of the client, so only the secrets can differ."""
     hashed: list[str] = []
     original = Utils.hash
 
-    def remember(raw: bytes, kind: str) -> bytes:
+    def record_hash(raw: bytes, kind: str) -> bytes:
         hashed.append(raw.decode())
         digest: bytes = original(raw, kind)
         return digest
 
-    monkeypatch.setattr(Utils, "hash", staticmethod(remember))
+    monkeypatch.setattr(Utils, "hash", staticmethod(record_hash))
     with pytest.raises(ClientException) as refused:
         sdk(ims_emulator, access_key_secret="wrong").submit_copyright_extract_job(submission())
 
@@ -166,7 +166,7 @@ def test_a_wrong_signature_is_explained_by_the_very_string_that_the_client_signe
 
 
 def test_an_unknown_access_key_is_refused(ims_emulator: EmulatorProcess) -> None:
-    """The SDK with another access key is refused."""
+    """The SDK with an unknown access key is refused."""
     with pytest.raises(ClientException) as refused:
         sdk(ims_emulator, access_key_id="somebody").submit_copyright_extract_job(submission())
 
@@ -174,7 +174,7 @@ def test_an_unknown_access_key_is_refused(ims_emulator: EmulatorProcess) -> None
 
 
 def test_a_stale_date_is_refused(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK on a machine whose clock is wrong is refused."""
+    """The SDK on a machine with a wrong clock is refused."""
     stale = (datetime.now(UTC) - timedelta(minutes=20)).strftime("%Y-%m-%dT%H:%M:%SZ")
     monkeypatch.setattr(Utils, "get_timestamp", staticmethod(lambda: stale))
 
@@ -184,7 +184,7 @@ def test_a_stale_date_is_refused(client: Client, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_reused_nonce_is_refused(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK's second request with a nonce is refused."""
+    """The SDK's second request with the same nonce is refused."""
     monkeypatch.setattr(Utils, "get_nonce", staticmethod(lambda: "always the same"))
     client.submit_copyright_extract_job(submission())
 
@@ -202,7 +202,7 @@ def test_a_reused_nonce_is_refused(client: Client, monkeypatch: pytest.MonkeyPat
         ("internal_error", {}, ServerException, "InternalError"),
     ],
 )
-def test_faults_are_the_errors_that_the_sdk_knows(
+def test_faults_raise_the_errors_of_the_sdk(
     ims_emulator: EmulatorProcess,
     client: Client,
     kind: str,
@@ -210,7 +210,7 @@ def test_faults_are_the_errors_that_the_sdk_knows(
     error: type[Any],
     code: str,
 ) -> None:
-    """The SDK reads the error envelope, its RequestId and the header about retries."""
+    """The SDK reads the error body, its RequestId and the retry header."""
     ims_emulator.fault("QueryCopyrightJobList", kind, **options)
 
     with pytest.raises(error) as raised:
@@ -221,8 +221,8 @@ def test_faults_are_the_errors_that_the_sdk_knows(
         assert raised.value.retry_after == options["retry_after"]
 
 
-def test_an_error_has_everything_that_the_sdk_reads(client: Client) -> None:
-    """An unknown JobId reaches the SDK's exception with code, status, RequestId and all of the envelope."""
+def test_an_error_has_all_fields_that_the_sdk_reads(client: Client) -> None:
+    """The SDK's exception for an unknown JobId has code, status, RequestId and all fields of the error body."""
     with pytest.raises(ClientException) as refused:
         client.query_copyright_extract_job(models.QueryCopyrightExtractJobRequest(job_id="0" * 32))
 
@@ -232,9 +232,29 @@ def test_an_error_has_everything_that_the_sdk_reads(client: Client) -> None:
     assert error.request_id == error.data["RequestId"]
 
 
-def test_the_sdk_sends_what_the_log_shows(ims_emulator: EmulatorProcess, client: Client) -> None:
-    """Everything that the SDK sends of a submission are the documented parameters."""
+def test_the_sdk_sends_the_documented_parameters(ims_emulator: EmulatorProcess, client: Client) -> None:
+    """The SDK's submission has the documented parameters and no others."""
     client.submit_copyright_extract_job(submission(user_data="mine"))
 
     (record,) = ims_emulator.requests()
     assert record["parameters"].keys() == {"Input", "UserData"}
+
+
+def test_the_sdk_sends_large_parameters_in_the_form_body(ims_emulator: EmulatorProcess, client: Client) -> None:
+    """The emulator accepts the SDK's signature of a form body, and finds its parameters there."""
+    ims_emulator.put_family(
+        {
+            "name": "MediaProducingJob",
+            "submit_action": "SubmitMediaProducingJob",
+            "query_action": "GetMediaProducingJob",
+            "required_parameters": ["OutputMediaConfig", "Timeline"],
+            "body_parameters": ["Timeline"],
+            "state_path": "MediaProducingJob.Status",
+        }
+    )
+    timeline = '{"VideoTracks": ["水 +&="]}'
+    request = models.SubmitMediaProducingJobRequest(output_media_config="{}", timeline=timeline)
+    job_id = client.submit_media_producing_job(request).body.job_id
+
+    assert ims_emulator.jobs()[0]["job_id"] == job_id
+    assert ims_emulator.requests()[0]["parameters"]["Timeline"] == timeline

@@ -14,7 +14,7 @@ FILM = "oss://bucket/film.mp4"
 
 
 def control(emulator: EmulatorProcess, method: str, path: str, body: str | None = None) -> tuple[int, Any]:
-    """Call the control API with any text for a body."""
+    """Call the control API with any text as the body."""
     request = urllib.request.Request(
         f"{emulator.endpoint}/_emulator{path}", method=method, data=None if body is None else body.encode()
     )
@@ -28,7 +28,7 @@ def control(emulator: EmulatorProcess, method: str, path: str, body: str | None 
 
 
 def test_media_have_defaults(ims_emulator: EmulatorProcess) -> None:
-    """A media object of which only the name is told is unmarked, ten minutes long and silent."""
+    """A media object with only a name is unmarked, ten minutes long and of the variant silent."""
     status, media = control(ims_emulator, "PUT", "/media", json.dumps({"media": FILM}))
 
     assert status == 200
@@ -44,9 +44,9 @@ def test_media_have_defaults(ims_emulator: EmulatorProcess) -> None:
     assert ims_emulator.media() == [media]
 
 
-def test_media_can_be_told_in_full(ims_emulator: EmulatorProcess) -> None:
-    """All that can be told of a media object is kept."""
-    told: dict[str, Any] = {
+def test_all_fields_of_a_media_object_can_be_set(ims_emulator: EmulatorProcess) -> None:
+    """All fields of a media object are kept as they were put."""
+    fields: dict[str, Any] = {
         "media": FILM,
         "duration": 61.5,
         "watermark": "mark",
@@ -56,11 +56,11 @@ def test_media_can_be_told_in_full(ims_emulator: EmulatorProcess) -> None:
         "variant": "state_field",
     }
 
-    assert ims_emulator.put_media(**told) == told
+    assert ims_emulator.put_media(**fields) == fields
 
 
-def test_a_media_object_is_replaced_under_its_other_name(ims_emulator: EmulatorProcess) -> None:
-    """Both forms of a URL put the same object."""
+def test_both_forms_of_a_url_put_the_same_object(ims_emulator: EmulatorProcess) -> None:
+    """A media object that was put under one form of its URL is replaced under the other."""
     ims_emulator.put_media(FILM, watermark="old")
     ims_emulator.put_media("https://bucket.oss-cn-shanghai.aliyuncs.com/film.mp4", watermark="new")
 
@@ -104,19 +104,19 @@ def test_a_media_object_is_replaced_under_its_other_name(ims_emulator: EmulatorP
         ("PATCH", "/settings", '{"region": "cn-beijing"}', "settings does not take: region. It takes: "),
     ],
 )
-def test_nonsense_is_refused_with_a_reason(
+def test_invalid_input_is_refused_with_a_reason(
     ims_emulator: EmulatorProcess, method: str, path: str, body: str, error: str
 ) -> None:
-    """Input that makes no sense is 400 with an error that says why, and changes nothing."""
-    status, answer = control(ims_emulator, method, path, body)
+    """Invalid input is 400 with an error that says why, and changes nothing."""
+    status, response = control(ims_emulator, method, path, body)
 
-    assert (status, answer.keys()) == (400, {"error"})
-    assert answer["error"].startswith(error)
+    assert (status, response.keys()) == (400, {"error"})
+    assert response["error"].startswith(error)
     assert ims_emulator.media() == ims_emulator.faults() == []
 
 
 def test_several_faults_can_be_posted_at_once(ims_emulator: EmulatorProcess) -> None:
-    """A list of faults is taken as a whole."""
+    """A list of faults adds all of them."""
     faults = json.dumps([{"action": "A", "kind": "hang"}, {"action": "B", "kind": "slow"}])
 
     assert control(ims_emulator, "POST", "/faults", faults)[0] == 200
@@ -127,7 +127,7 @@ def test_several_faults_can_be_posted_at_once(ims_emulator: EmulatorProcess) -> 
 
 
 def test_a_list_with_a_bad_fault_adds_none(ims_emulator: EmulatorProcess) -> None:
-    """A list of faults is refused as a whole."""
+    """A list with an invalid fault adds none of them."""
     faults = json.dumps([{"action": "A", "kind": "hang"}, {"action": "B", "kind": "nonsense"}])
 
     assert control(ims_emulator, "POST", "/faults", faults)[0] == 400
@@ -144,7 +144,7 @@ def test_the_clock_can_be_advanced(ims_emulator: EmulatorProcess) -> None:
 
 
 def test_settings_can_be_changed_one_by_one(ims_emulator: EmulatorProcess) -> None:
-    """A change of one setting leaves the others as they are."""
+    """A change of one setting does not change the others."""
     ims_emulator.configure(unknown_job="silent")
     ims_emulator.configure(processing_time=9)
 
@@ -152,8 +152,8 @@ def test_settings_can_be_changed_one_by_one(ims_emulator: EmulatorProcess) -> No
     assert control(ims_emulator, "GET", "/settings") == (200, settings)
 
 
-def test_jobs_are_listed_with_all_there_is_to_know(call: Any) -> None:
-    """The emulator tells of a job what the service keeps to itself."""
+def test_jobs_are_listed_with_all_their_fields(call: Any) -> None:
+    """The list of jobs has all fields of a job, also those that the service does not return."""
     call.emulator.put_media(FILM, watermark="mark")
     job_id = call.submitted(FILM, UserData="mine")
     (job,) = call.emulator.jobs()
@@ -173,7 +173,7 @@ def test_jobs_are_listed_with_all_there_is_to_know(call: Any) -> None:
 
 
 def test_a_finished_job_is_listed_with_its_text(call: Any) -> None:
-    """When the clock has passed its end, a job is done and has its text."""
+    """A job that has ended is listed as done, with its text."""
     call.emulator.put_media(FILM, watermark="mark")
     call.query(call.submitted(FILM))
     call.emulator.advance(5)
@@ -183,7 +183,7 @@ def test_a_finished_job_is_listed_with_its_text(call: Any) -> None:
 
 
 def test_the_bill_has_a_line_for_each_job(call: Any) -> None:
-    """Each job is billed by begun minutes of its media, and the lines add up."""
+    """Each job is billed by started minutes of its media, and the lines add up."""
     call.emulator.put_media(FILM, duration=600)
     call.emulator.put_media("oss://bucket/clip.mp4", duration=61)
     jobs = [call.submitted(FILM), call.submitted("oss://bucket/clip.mp4")]
@@ -201,7 +201,7 @@ def test_the_bill_has_a_line_for_each_job(call: Any) -> None:
 
 
 def test_a_job_on_a_missing_object_costs_nothing(call: Any) -> None:
-    """A job on an object that does not exist is on the bill with no minutes."""
+    """A job on an object that does not exist is in the bill with 0 minutes."""
     call.submit("oss://bucket/missing.mp4")
 
     bill = call.emulator.bill()
@@ -209,7 +209,7 @@ def test_a_job_on_a_missing_object_costs_nothing(call: Any) -> None:
 
 
 def test_reset_returns_to_the_start(call: Any) -> None:
-    """A reset forgets media, jobs, bill, faults, requests and nonces, and restores clock and settings."""
+    """A reset deletes media, jobs, bill, faults, requests and nonces, and restores clock and settings."""
     emulator = call.emulator
     before = control(emulator, "GET", "/settings")
     emulator.put_media(FILM)

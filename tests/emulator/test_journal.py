@@ -14,8 +14,8 @@ LIST = "QueryCopyrightJobList"
 
 
 def test_a_request_is_logged(call: Any) -> None:
-    """A request is logged with what was asked and how it was answered."""
-    answer = call("QueryCopyrightExtractJob", {"JobId": "none"})
+    """A request is logged with its parameters and the result."""
+    response = call("QueryCopyrightExtractJob", {"JobId": "none"})
     (record,) = call.emulator.requests()
 
     assert record.pop("time").endswith("+00:00")
@@ -24,7 +24,7 @@ def test_a_request_is_logged(call: Any) -> None:
         "sequence": 1,
         "action": "QueryCopyrightExtractJob",
         "parameters": {"JobId": "none"},
-        "request_id": answer.body["RequestId"],
+        "request_id": response.body["RequestId"],
         "fault": None,
         "code": "JobNotFound",
         "http_status": 404,
@@ -32,14 +32,14 @@ def test_a_request_is_logged(call: Any) -> None:
 
 
 def test_a_success_is_logged_as_ok(call: Any) -> None:
-    """The code of a request that was served is OK."""
+    """The code of a successful request is OK."""
     call(LIST)
 
     assert [(record["code"], record["http_status"]) for record in call.emulator.requests()] == [("OK", 200)]
 
 
 def test_a_fault_is_logged(call: Any) -> None:
-    """A request that a fault has hit is logged with the fault."""
+    """A request that a fault hit is logged with the fault."""
     call.emulator.fault(LIST, "html_502")
     call(LIST)
 
@@ -48,7 +48,7 @@ def test_a_fault_is_logged(call: Any) -> None:
 
 
 def test_requests_over_one_connection_have_its_number(call: Any) -> None:
-    """Requests that share a connection can be told from those that do not."""
+    """Requests over the same connection have the same connection number, and others have another."""
     call(LIST)
     call(LIST)
     call.close()
@@ -61,7 +61,7 @@ def test_requests_over_one_connection_have_its_number(call: Any) -> None:
 def test_connections_at_the_same_time_have_their_own_numbers(
     call: Any, connect: Callable[[EmulatorProcess], Any]
 ) -> None:
-    """Two open connections have two numbers."""
+    """Two open connections have different numbers."""
     call(LIST)
     connect(call.emulator)(LIST)
 
@@ -69,12 +69,12 @@ def test_connections_at_the_same_time_have_their_own_numbers(
     assert first != second
 
 
-def test_the_log_holds_no_credentials(call: Any) -> None:
-    """Neither a token nor a signature of the headers or of the parameters gets into the log."""
+def test_the_log_contains_no_credentials(call: Any) -> None:
+    """Tokens and signatures in headers or parameters are not in the log."""
     headers = {"x-acs-security-token": "hush-token"}
     parameters = {"SecurityToken": "hush", "Signature": "hush", "AccessKeyId": "hush", "JobId": "a"}
-    answer = call(LIST, parameters, headers=headers)
-    assert answer.body["Code"] == "InvalidSecurityToken.MismatchWithAccessKey"
+    response = call(LIST, parameters, headers=headers)
+    assert response.body["Code"] == "InvalidSecurityToken.MismatchWithAccessKey"
     call(LIST, secret="wrong", headers={"x-acs-signature-nonce": "hush-nonce"})
 
     log = json.dumps(call.emulator.requests())
@@ -83,8 +83,8 @@ def test_the_log_holds_no_credentials(call: Any) -> None:
     assert '"JobId": "a"' in log
 
 
-def test_the_log_holds_no_signed_url(call: Any) -> None:
-    """The query of a URL, which may open the object, does not get into the log."""
+def test_the_log_contains_no_signed_url(call: Any) -> None:
+    """The query of a URL, which can give access to the object, is not in the log."""
     call.submit("https://bucket.oss-cn-shanghai.aliyuncs.com/film.mp4?Expires=1&Signature=hush")
 
     text = call.emulator.requests()[0]["parameters"]["Input"]
@@ -92,7 +92,7 @@ def test_the_log_holds_no_signed_url(call: Any) -> None:
 
 
 def test_the_log_keeps_the_last_10000_requests() -> None:
-    """The log is bounded, and counts on."""
+    """The log keeps 10,000 requests and counts all of them."""
     journal = Journal()
     for _ in range(10_001):
         journal.open(time="", action=LIST, parameters={}, request_id="", connection=1)

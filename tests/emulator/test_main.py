@@ -17,7 +17,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Return a function that starts the command line and kills it in the end."""
+    """Return a function that starts the command, and kill its processes at the end."""
     processes: list[subprocess.Popen[str]] = []
 
     def run(*arguments: str) -> subprocess.Popen[str]:
@@ -44,8 +44,8 @@ def ready_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-def test_one_line_says_that_it_is_ready(start: Start) -> None:
-    """When it listens, the command prints where, and for which region."""
+def test_one_line_reports_that_it_listens(start: Start) -> None:
+    """When it listens, the command prints one line with the address and the region."""
     line = ready_line(start("--port", "0", "--region", "cn-beijing"))
 
     assert re.fullmatch(r"IMS emulator listening on http://127\.0\.0\.1:\d+ \(region cn-beijing\)\n", line)
@@ -53,7 +53,7 @@ def test_one_line_says_that_it_is_ready(start: Start) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(start: Start, number: signal.Signals) -> None:
-    """Being told to end is no error, and leaves no traceback."""
+    """A signal ends the command with status 0 and without a traceback."""
     process = start("--port", "0", "--access-key-secret", "do-not-print")
     line = ready_line(process)
     process.send_signal(number)
@@ -64,7 +64,7 @@ def test_a_signal_ends_it_cleanly(start: Start, number: signal.Signals) -> None:
 
 
 def test_a_hanging_call_does_not_delay_the_end(start: Start) -> None:
-    """The emulator ends while a client waits for its answer."""
+    """The emulator ends although a client waits for a response."""
     process = start("--port", "0")
     endpoint = ready_line(process).split()[4]
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -77,8 +77,8 @@ def test_a_hanging_call_does_not_delay_the_end(start: Start) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "example.com"])
-def test_a_host_that_others_can_reach_is_refused(start: Start, host: str) -> None:
-    """The emulator listens on loopback only, because its control API asks for no key."""
+def test_a_host_that_is_not_loopback_is_refused(start: Start, host: str) -> None:
+    """The emulator listens on loopback only, because its control API needs no key."""
     process = start("--host", host)
     _, errors = process.communicate(timeout=15)
 
@@ -95,7 +95,7 @@ def test_a_host_that_others_can_reach_is_refused(start: Start, host: str) -> Non
     ],
 )
 def test_a_value_out_of_range_is_refused(start: Start, option: str, value: str, error: str) -> None:
-    """A port or a time that makes no sense is refused with a reason."""
+    """A port or a time out of range is refused with a reason."""
     process = start(f"{option}={value}")
     _, errors = process.communicate(timeout=15)
 
@@ -104,7 +104,7 @@ def test_a_value_out_of_range_is_refused(start: Start, option: str, value: str, 
 
 
 def test_a_port_in_use_is_an_error_without_a_traceback(start: Start) -> None:
-    """A start on a port that is taken fails with one line."""
+    """A start on a port in use fails with one line."""
     port = ready_line(start("--port", "0")).split()[4].rpartition(":")[2]
     process = start("--port", port)
     output, errors = process.communicate(timeout=15)

@@ -22,12 +22,12 @@ class Page(HTMLParser):
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag, and the addresses in it."""
+        """Record a tag and its addresses."""
         self.tags.append(tag)
         self.addresses += [value or "" for name, value in attrs if name in {"src", "href"}]
 
     def handle_data(self, data: str) -> None:
-        """Note text."""
+        """Record text."""
         self.text += data + " "
 
 
@@ -38,7 +38,7 @@ def load(emulator: EmulatorProcess) -> tuple[Any, str]:
         return response.headers, response.read().decode()
 
 
-def test_the_page_lists_what_there_is(call: Any) -> None:
+def test_the_page_shows_the_state(call: Any) -> None:
     """The page shows jobs, media, the bill, faults and the latest requests."""
     call.emulator.put_media("oss://bucket/film.mp4", duration=120, watermark="my mark")
     job_id = call.submitted("oss://bucket/film.mp4", UserData="my data")
@@ -50,12 +50,12 @@ def test_the_page_lists_what_there_is(call: Any) -> None:
 
 
 def test_the_page_can_be_empty(ims_emulator: EmulatorProcess) -> None:
-    """Before anything has happened the page says so."""
+    """Without any state, each section of the page says "None."."""
     assert Page(load(ims_emulator)[1]).text.count("None.") == 4
 
 
 def test_the_page_escapes_what_it_shows(call: Any) -> None:
-    """Whatever names and texts contain, the page shows it as text."""
+    """Markup in names and texts is shown as text."""
     call.emulator.put_media("oss://bucket/" + HOSTILE, watermark=HOSTILE, processing_time=0)
     call.submit("oss://bucket/" + HOSTILE, UserData=HOSTILE)
     call.emulator.fault(HOSTILE, "answer", body=HOSTILE)
@@ -66,8 +66,8 @@ def test_the_page_escapes_what_it_shows(call: Any) -> None:
     assert page.text.count(HOSTILE) >= 5
 
 
-def test_the_page_loads_nothing_from_elsewhere(call: Any) -> None:
-    """The page has no external assets and forbids them."""
+def test_the_page_has_no_external_assets(call: Any) -> None:
+    """The page has no external assets, and its policy forbids them."""
     headers, html = load(call.emulator)
 
     assert headers["Content-Security-Policy"] == "default-src 'none'; style-src 'unsafe-inline'"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def is_listening(endpoint: str) -> bool:
-    """Return whether somebody accepts connections there."""
+    """Return whether the address accepts connections."""
     address = urlsplit(endpoint)
     try:
         socket.create_connection((address.hostname, address.port), timeout=5).close()
@@ -61,7 +61,7 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_the_process_ends_with_the_block() -> None:
-    """After the with block nothing listens any more."""
+    """After the with block the address accepts no connections."""
     with EmulatorProcess() as emulator:
         assert is_listening(emulator.endpoint)
 
@@ -69,7 +69,7 @@ def test_the_process_ends_with_the_block() -> None:
 
 
 def test_the_process_ends_with_an_exception() -> None:
-    """An exception in the with block is passed on, and the process ends all the same."""
+    """An exception in the with block is raised to the caller, and the process ends."""
     with pytest.raises(ZeroDivisionError), EmulatorProcess() as emulator:
         raise ZeroDivisionError
 
@@ -77,7 +77,7 @@ def test_the_process_ends_with_an_exception() -> None:
 
 
 def test_the_process_ends_with_its_parent() -> None:
-    """A parent that is killed leaves no emulator behind."""
+    """The process ends when its parent is killed."""
     code = (
         "import sys; from airflow_provider_ims.emulator.process import EmulatorProcess\n"
         "with EmulatorProcess() as emulator: print(emulator.endpoint, flush=True); sys.stdin.read()"
@@ -90,33 +90,33 @@ def test_the_process_ends_with_its_parent() -> None:
         address = urlsplit(parent.stdout.readline().strip())
         with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
             parent.send_signal(signal.SIGKILL)
-            # The emulator closes its connections when it ends, the kernel resets one that was not yet accepted.
+            # When the emulator ends, it closes its connections, and the kernel resets those that were not yet accepted.
             with suppress(ConnectionResetError):
                 assert connection.recv(1) == b""
 
 
-def test_a_process_that_does_not_start_says_why(tmp_path: Path) -> None:
-    """A start that fails raises what the process has said."""
+def test_a_failed_start_raises_the_error_output(tmp_path: Path) -> None:
+    """A failed start raises the error output of the process."""
     missing = tmp_path / "missing.pem"
 
-    with pytest.raises(EmulatorError, match=r"ended before it was ready; it said: .*No such file"):
+    with pytest.raises(EmulatorError, match=r"ended before it was ready; its error output: .*No such file"):
         EmulatorProcess(tls_cert=missing).__enter__()
 
 
 def test_a_bad_command_raises_its_reason(ims_emulator: EmulatorProcess) -> None:
-    """A control command that is refused raises the emulator's reason."""
+    """A refused control command raises the emulator's reason."""
     with pytest.raises(EmulatorError, match="variant must be one of: silent"):
         ims_emulator.put_media("oss://bucket/film.mp4", variant="loud")
 
 
 def test_a_command_outside_of_the_block_is_an_error() -> None:
-    """Without a running process there is nothing to command."""
-    with pytest.raises(EmulatorError, match="inside the with block only"):
+    """A command before the process runs is an error."""
+    with pytest.raises(EmulatorError, match="only inside the with block"):
         EmulatorProcess().jobs()
 
 
-def test_the_connection_is_that_of_airflow(ims_emulator: EmulatorProcess) -> None:
-    """The connection carries credentials, endpoint and region where Airflow's connection has them."""
+def test_the_connection_has_the_fields_of_airflow(ims_emulator: EmulatorProcess) -> None:
+    """The connection has credentials, endpoint and region in the fields of an Airflow connection."""
     assert ims_emulator.connection(read_timeout=2) == {
         "conn_type": "ims",
         "login": "emulator-access-key-id",
@@ -126,20 +126,20 @@ def test_the_connection_is_that_of_airflow(ims_emulator: EmulatorProcess) -> Non
     }
 
 
-def test_the_connection_carries_the_security_token() -> None:
-    """With a security token, the connection has it in its extra."""
+def test_the_connection_has_the_security_token() -> None:
+    """The connection has the security token in its extra."""
     emulator = EmulatorProcess(security_token="a-token", region="cn-beijing")
 
     assert emulator.connection()["extra"] == {"region_id": "cn-beijing", "security_token": "a-token"}
 
 
 def test_the_connection_is_json_for_the_environment(ims_emulator: EmulatorProcess) -> None:
-    """The connection can be put into an environment variable."""
+    """The connection is also available as JSON for an environment variable."""
     assert json.loads(ims_emulator.connection_json(network="vpc")) == ims_emulator.connection(network="vpc")
 
 
 def test_credentials_and_start_settings_can_be_chosen(connect: Callable[[EmulatorProcess], Any]) -> None:
-    """Keys, region and processing time are the caller's to choose, and a reset returns to them."""
+    """Keys, region and processing time are arguments, and a reset returns to them."""
     with EmulatorProcess(
         access_key_id="me", access_key_secret="--mine", region="cn-beijing", processing_time=0
     ) as emulator:
@@ -152,7 +152,7 @@ def test_credentials_and_start_settings_can_be_chosen(connect: Callable[[Emulato
 
 
 def test_proxies_are_bypassed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The control client reaches the emulator whatever proxy the environment names."""
+    """The control client ignores the proxy of the environment."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -170,7 +170,7 @@ def test_https_is_served_with_a_certificate(certificate: tuple[Path, Path]) -> N
 
 
 def test_the_control_client_imports_no_server() -> None:
-    """Who only starts and asks the emulator does not pay for the import of aiohttp."""
+    """The control client does not import aiohttp."""
     code = "import sys, airflow_provider_ims.emulator.process; print('aiohttp' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 

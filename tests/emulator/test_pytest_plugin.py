@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def test_the_fixture_is_reset_before_each_test(tmp_path: Path) -> None:
-    """A user's tests share one emulator, and each finds it empty."""
+    """The tests of a user share one emulator, which is empty at the start of each test."""
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["airflow_provider_ims.emulator.pytest_plugin"]\n')
     (tmp_path / "test_user.py").write_text(
         "endpoints = set()\n"
@@ -22,7 +22,7 @@ def test_the_fixture_is_reset_before_each_test(tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "PYTHONPATH": str(Path(__file__).parents[2]),
-        # Other plugins that happen to be installed are not part of this, and take seconds to import.
+        # Other installed plugins are not needed and take seconds to import.
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     }
     run = subprocess.run(

@@ -25,12 +25,12 @@ ALWAYS_SIGNED = (
 
 
 def stamp(offset: timedelta) -> str:
-    """Return a date near now in the form of the protocol."""
+    """Return a date near now in the format of the protocol."""
     return (datetime.now(UTC) + offset).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def signed_request(nonce: str, date: datetime) -> SignedRequest:
-    """Return a request that is in order."""
+    """Return a valid signed request."""
     headers = {
         "host": "localhost",
         "x-acs-action": "QueryCopyrightJobList",
@@ -48,26 +48,26 @@ def signed_request(nonce: str, date: datetime) -> SignedRequest:
 
 @pytest.fixture(scope="module")
 def sts_emulator() -> Iterator[EmulatorProcess]:
-    """Run an emulator that wants a security token."""
+    """Run an emulator that requires a security token."""
     with EmulatorProcess(security_token="a-security-token") as emulator:
         yield emulator
 
 
 def test_a_well_signed_request_is_served(call: Any) -> None:
-    """A request with a right signature is answered in the service's shape."""
-    answer = call("QueryCopyrightJobList")
+    """A request with a correct signature gets a response in the service's shape."""
+    response = call("QueryCopyrightJobList")
 
-    assert answer.status == 200
-    assert answer.body == {"Data": [], "Message": "ok", "RequestId": answer.body["RequestId"], "StatusCode": 200}
+    assert response.status == 200
+    assert response.body == {"Data": [], "Message": "ok", "RequestId": response.body["RequestId"], "StatusCode": 200}
 
 
 def test_get_is_served_like_post(call: Any) -> None:
-    """The actions answer GET, too."""
+    """The actions accept GET as well as POST."""
     assert call("QueryCopyrightJobList", method="GET").status == 200
 
 
-def test_every_character_of_a_parameter_is_signed_as_rfc_3986_says(call: Any) -> None:
-    """Reserved, unreserved and non-ASCII characters and empty values survive signing."""
+def test_parameters_are_encoded_by_rfc_3986(call: Any) -> None:
+    """Reserved, unreserved and non-ASCII characters and empty values have a correct signature."""
     user_data = "-_.~ !*'();:@&=+$,/?#[]%20 水印"
 
     assert call.submit(UserData=user_data).status == 200
@@ -75,38 +75,38 @@ def test_every_character_of_a_parameter_is_signed_as_rfc_3986_says(call: Any) ->
     assert call.emulator.jobs()[0]["user_data"] == user_data
 
 
-def test_form_parameters_count_like_those_of_the_query(call: Any) -> None:
-    """Parameters in a form body are merged with those of the URL."""
+def test_form_parameters_are_accepted(call: Any) -> None:
+    """Parameters of a form body are merged with those of the URL."""
     assert call("QueryCopyrightExtractJob", body="JobId=no-such-job").body["Code"] == "JobNotFound"
 
 
-def test_the_error_envelope_is_the_vendors(call: Any) -> None:
-    """A refusal carries RequestId, HostId, Code, Message and Recommend, and the RequestId as a header."""
-    answer = call("NoSuchAction")
+def test_errors_have_the_fields_of_the_vendor(call: Any) -> None:
+    """An error has RequestId, HostId, Code, Message and Recommend, and the RequestId as a header."""
+    response = call("NoSuchAction")
 
-    assert answer.body.keys() == {"RequestId", "HostId", "Code", "Message", "Recommend"}
-    assert answer.body["RequestId"] == answer.headers["x-acs-request-id"] == answer.body["RequestId"].upper()
-    assert answer.body["HostId"] == call.emulator.endpoint.removeprefix("http://")
-    assert answer.body["RequestId"] in answer.body["Recommend"]
+    assert response.body.keys() == {"RequestId", "HostId", "Code", "Message", "Recommend"}
+    assert response.body["RequestId"] == response.headers["x-acs-request-id"] == response.body["RequestId"].upper()
+    assert response.body["HostId"] == call.emulator.endpoint.removeprefix("http://")
+    assert response.body["RequestId"] in response.body["Recommend"]
 
 
 def test_an_unknown_action_is_refused(call: Any) -> None:
     """An action that does not exist is 404."""
     message = "Specified api is not found, please check your url and method."
 
-    assert call("NoSuchAction").refusal == (404, "InvalidAction.NotFound", message)
+    assert call("NoSuchAction").error == (404, "InvalidAction.NotFound", message)
 
 
 def test_another_version_is_refused(call: Any) -> None:
-    """A version other than the API's is 404."""
-    answer = call("QueryCopyrightJobList", headers={"x-acs-version": "2014-06-18"})
+    """A version other than that of the API is 404."""
+    response = call("QueryCopyrightJobList", headers={"x-acs-version": "2014-06-18"})
 
-    assert answer.refusal == (404, "InvalidVersion", "Specified parameter Version is not valid.")
+    assert response.error == (404, "InvalidVersion", "Specified parameter Version is not valid.")
 
 
 def test_a_wrong_secret_is_refused(call: Any) -> None:
-    """A signature by another secret is refused with the string that the server has signed."""
-    status, code, message = call("QueryCopyrightJobList", secret="wrong").refusal
+    """A signature with another secret is refused, and the error shows the string that the server has signed."""
+    status, code, message = call("QueryCopyrightJobList", secret="wrong").error
 
     assert (status, code) == (400, "SignatureDoesNotMatch")
     assert message.startswith("Specified signature is not matched with our calculation. server StringToSign:[ACS3-")
@@ -115,22 +115,22 @@ def test_a_wrong_secret_is_refused(call: Any) -> None:
     assert call.emulator.access_key_secret not in message
 
 
-def test_a_wrong_secret_makes_the_server_print_the_security_token(
+def test_the_error_for_a_wrong_secret_shows_the_security_token(
     sts_emulator: EmulatorProcess, connect: Callable[[EmulatorProcess], Any]
 ) -> None:
-    """The text about a wrong signature contains the security token: a client must redact it."""
+    """The error for a wrong signature contains the security token: a client must redact it."""
     headers = {"x-acs-security-token": "a-security-token"}
 
     assert "a-security-token" in connect(sts_emulator)("QueryCopyrightJobList", secret="wrong", headers=headers).text
 
 
 def test_an_unknown_access_key_is_refused(call: Any) -> None:
-    """An access key that nobody owns is 404."""
+    """An unknown access key is 404."""
     signed = ";".join(ALWAYS_SIGNED)
     authorization = f"ACS3-HMAC-SHA256 Credential=somebody,SignedHeaders={signed},Signature={'0' * 64}"
-    answer = call("QueryCopyrightJobList", headers={"authorization": authorization})
+    response = call("QueryCopyrightJobList", headers={"authorization": authorization})
 
-    assert answer.refusal == (404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
+    assert response.error == (404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
 
 
 @pytest.mark.parametrize(
@@ -143,8 +143,8 @@ def test_an_unknown_access_key_is_refused(call: Any) -> None:
     ],
 )
 def test_a_malformed_authorization_is_refused(call: Any, authorization: str) -> None:
-    """An Authorization header that is missing, of another scheme or not whole is refused."""
-    status, code, message = call("QueryCopyrightJobList", headers={"authorization": authorization}).refusal
+    """An Authorization header that is missing, incomplete or of another scheme is refused."""
+    status, code, message = call("QueryCopyrightJobList", headers={"authorization": authorization}).error
 
     assert (status, code) == (400, "IncompleteSignature")
     assert "The Authorization header must name ACS3-HMAC-SHA256" in message
@@ -152,66 +152,66 @@ def test_a_malformed_authorization_is_refused(call: Any, authorization: str) -> 
 
 @pytest.mark.parametrize("name", ALWAYS_SIGNED)
 def test_the_signature_must_cover_the_headers_of_the_protocol(call: Any, name: str) -> None:
-    """A signature that leaves out a header of the protocol is refused with the header's name."""
+    """A signature that does not cover a header of the protocol is refused with the header's name."""
     signed = [other for other in ALWAYS_SIGNED if other != name]
-    status, code, message = call("QueryCopyrightJobList", signed=signed).refusal
+    status, code, message = call("QueryCopyrightJobList", signed=signed).error
 
     assert (status, code) == (400, "IncompleteSignature")
     assert message.endswith(f"SignedHeaders does not include: {name}.")
 
 
 def test_the_signature_must_cover_every_header_of_the_vendor(call: Any) -> None:
-    """A signature that leaves out any x-acs- header of the request is refused."""
-    answer = call("QueryCopyrightJobList", headers={"x-acs-more": "1"}, signed=list(ALWAYS_SIGNED))
+    """A signature that does not cover an x-acs- header of the request is refused."""
+    response = call("QueryCopyrightJobList", headers={"x-acs-more": "1"}, signed=list(ALWAYS_SIGNED))
 
-    assert answer.refusal[:2] == (400, "IncompleteSignature")
-    assert answer.refusal[2].endswith("SignedHeaders does not include: x-acs-more.")
+    assert response.error[:2] == (400, "IncompleteSignature")
+    assert response.error[2].endswith("SignedHeaders does not include: x-acs-more.")
 
 
 @pytest.mark.parametrize("name", ["x-acs-date", "x-acs-signature-nonce", "x-acs-content-sha256"])
 def test_a_missing_header_is_refused(call: Any, name: str) -> None:
     """A request without a header of the protocol is refused with the header's name."""
-    answer = call("QueryCopyrightJobList", headers={name: None}, signed=list(ALWAYS_SIGNED))
+    response = call("QueryCopyrightJobList", headers={name: None}, signed=list(ALWAYS_SIGNED))
 
-    assert answer.refusal[:2] == (400, "IncompleteSignature")
-    assert answer.refusal[2].endswith(f"Header not sent: {name}.")
+    assert response.error[:2] == (400, "IncompleteSignature")
+    assert response.error[2].endswith(f"Header not sent: {name}.")
 
 
 def test_a_signed_header_that_was_not_sent_is_refused(call: Any) -> None:
-    """A signature over a header that did not arrive is refused."""
-    answer = call("QueryCopyrightJobList", signed=[*ALWAYS_SIGNED, "x-lost"])
+    """A signature over a header that was not sent is refused."""
+    response = call("QueryCopyrightJobList", signed=[*ALWAYS_SIGNED, "x-lost"])
 
-    assert answer.refusal[:2] == (400, "IncompleteSignature")
-    assert answer.refusal[2].endswith("Header not sent: x-lost.")
+    assert response.error[:2] == (400, "IncompleteSignature")
+    assert response.error[2].endswith("Header not sent: x-lost.")
 
 
-def test_the_body_must_have_the_hash_that_was_signed(call: Any) -> None:
-    """A body other than the hashed one is refused."""
-    answer = call("QueryCopyrightJobList", headers={"x-acs-content-sha256": "0" * 64})
+def test_the_body_must_have_the_signed_hash(call: Any) -> None:
+    """A body with another hash than the signed one is refused."""
+    response = call("QueryCopyrightJobList", headers={"x-acs-content-sha256": "0" * 64})
 
     message = "x-acs-content-sha256 is not the SHA-256 of the request body."
-    assert answer.refusal == (400, "SignatureDoesNotMatch", message)
+    assert response.error == (400, "SignatureDoesNotMatch", message)
 
 
 @pytest.mark.parametrize("minutes", [-16, 16])
-def test_a_date_more_than_a_quarter_of_an_hour_off_is_refused(call: Any, minutes: int) -> None:
+def test_a_date_more_than_15_minutes_off_is_refused(call: Any, minutes: int) -> None:
     """A date too far in the past or in the future is refused."""
-    answer = call("QueryCopyrightJobList", headers={"x-acs-date": stamp(timedelta(minutes=minutes))})
+    response = call("QueryCopyrightJobList", headers={"x-acs-date": stamp(timedelta(minutes=minutes))})
 
     message = "Specified time stamp or date value is expired."
-    assert answer.refusal == (400, "InvalidTimeStamp.Expired", message)
+    assert response.error == (400, "InvalidTimeStamp.Expired", message)
 
 
 @pytest.mark.parametrize("minutes", [-14, 14])
-def test_a_date_less_than_a_quarter_of_an_hour_off_is_accepted(call: Any, minutes: int) -> None:
-    """A small difference of the clocks is tolerated."""
-    answer = call("QueryCopyrightJobList", headers={"x-acs-date": stamp(timedelta(minutes=minutes))})
+def test_a_date_less_than_15_minutes_off_is_accepted(call: Any, minutes: int) -> None:
+    """A small difference between the clocks is accepted."""
+    response = call("QueryCopyrightJobList", headers={"x-acs-date": stamp(timedelta(minutes=minutes))})
 
-    assert answer.status == 200
+    assert response.status == 200
 
 
-def test_dates_are_held_against_the_real_clock(call: Any) -> None:
-    """Advancing the emulator's clock makes no request stale."""
+def test_dates_are_compared_with_the_real_clock(call: Any) -> None:
+    """Advancing the emulator's clock does not make a request expire."""
     call.emulator.advance(3600)
 
     assert call("QueryCopyrightJobList").status == 200
@@ -221,32 +221,32 @@ def test_dates_are_held_against_the_real_clock(call: Any) -> None:
     "date", ["yesterday", "2024-01-01 00:00:00", "2024-01-01T00:00:00+00:00", "2024-13-01T00:00:00Z"]
 )
 def test_a_malformed_date_is_refused(call: Any, date: str) -> None:
-    """A date in any form but the protocol's is refused."""
-    answer = call("QueryCopyrightJobList", headers={"x-acs-date": date})
+    """A date in another format than that of the protocol is refused."""
+    response = call("QueryCopyrightJobList", headers={"x-acs-date": date})
 
     message = "Specified time stamp or date value is not well formatted."
-    assert answer.refusal == (400, "InvalidTimeStamp.Format", message)
+    assert response.error == (400, "InvalidTimeStamp.Format", message)
 
 
 def test_a_nonce_is_accepted_once(call: Any) -> None:
-    """The second request with a nonce is refused."""
+    """The second request with the same nonce is refused."""
     headers = {"x-acs-signature-nonce": "once"}
 
     assert call("QueryCopyrightJobList", headers=headers).status == 200
     message = "Specified signature nonce was used already."
-    assert call("QueryCopyrightJobList", headers=headers).refusal == (400, "SignatureNonceUsed", message)
+    assert call("QueryCopyrightJobList", headers=headers).error == (400, "SignatureNonceUsed", message)
 
 
-def test_a_request_that_was_not_authentic_uses_up_no_nonce(call: Any) -> None:
-    """Nobody without the secret can burn a nonce."""
+def test_a_request_with_a_wrong_signature_uses_up_no_nonce(call: Any) -> None:
+    """After a request with a wrong signature, its nonce is still accepted."""
     headers = {"x-acs-signature-nonce": "once"}
 
     assert call("QueryCopyrightJobList", headers=headers, secret="wrong").status == 400
     assert call("QueryCopyrightJobList", headers=headers).status == 200
 
 
-def test_nonces_are_forgotten_when_their_requests_are_stale() -> None:
-    """A nonce is kept as long as a request with it could be valid, and no longer."""
+def test_nonces_are_deleted_when_their_requests_have_expired() -> None:
+    """A nonce is kept exactly as long as a request with it could be valid."""
     verifier = Verifier(Credentials())
     start = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -266,7 +266,7 @@ def test_nonces_are_forgotten_when_their_requests_are_stale() -> None:
 def test_the_right_security_token_is_accepted(
     sts_emulator: EmulatorProcess, connect: Callable[[EmulatorProcess], Any]
 ) -> None:
-    """With a token configured, the request that carries it is served."""
+    """If a token is configured, a request with this token is accepted."""
     headers = {"x-acs-security-token": "a-security-token", "x-acs-accesskey-id": sts_emulator.access_key_id}
 
     assert connect(sts_emulator)("QueryCopyrightJobList", headers=headers).status == 200
@@ -275,31 +275,31 @@ def test_the_right_security_token_is_accepted(
 def test_a_wrong_security_token_is_refused(
     sts_emulator: EmulatorProcess, connect: Callable[[EmulatorProcess], Any]
 ) -> None:
-    """With a token configured, another one is refused."""
-    answer = connect(sts_emulator)("QueryCopyrightJobList", headers={"x-acs-security-token": "another"})
+    """If a token is configured, a request with another token is refused."""
+    response = connect(sts_emulator)("QueryCopyrightJobList", headers={"x-acs-security-token": "another"})
 
-    assert answer.refusal == (400, "InvalidSecurityToken.Malformed", "Specified SecurityToken is malformed.")
+    assert response.error == (400, "InvalidSecurityToken.Malformed", "Specified SecurityToken is malformed.")
 
 
 def test_a_missing_security_token_is_refused(
     sts_emulator: EmulatorProcess, connect: Callable[[EmulatorProcess], Any]
 ) -> None:
-    """With a token configured, a request without one is refused."""
-    answer = connect(sts_emulator)("QueryCopyrightJobList")
+    """If a token is configured, a request without a token is refused."""
+    response = connect(sts_emulator)("QueryCopyrightJobList")
 
-    assert answer.refusal == (400, "MissingSecurityToken", "SecurityToken is mandatory for this action.")
+    assert response.error == (400, "MissingSecurityToken", "SecurityToken is mandatory for this action.")
 
 
 def test_a_security_token_beside_a_permanent_key_is_refused(call: Any) -> None:
-    """With no token configured, a request that carries one is refused."""
-    answer = call("QueryCopyrightJobList", headers={"x-acs-security-token": "a-security-token"})
+    """If no token is configured, a request with a token is refused."""
+    response = call("QueryCopyrightJobList", headers={"x-acs-security-token": "a-security-token"})
 
     message = "Specified SecurityToken mismatch with the AccessKey."
-    assert answer.refusal == (400, "InvalidSecurityToken.MismatchWithAccessKey", message)
+    assert response.error == (400, "InvalidSecurityToken.MismatchWithAccessKey", message)
 
 
 def test_credentials_do_not_show_their_secrets() -> None:
-    """The representation of the credentials holds neither the secret nor the token."""
+    """The representation of the credentials contains neither the secret nor the token."""
     shown = repr(Credentials("key-id", "the-secret", "the-token"))
 
     assert "key-id" in shown
