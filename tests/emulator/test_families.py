@@ -335,13 +335,12 @@ def test_the_parameter_of_the_job_id_can_be_named(call: Any) -> None:
 def test_families_can_share_a_query_action(call: Any) -> None:
     """A query action that two families share finds the jobs of both, each with its own response."""
     call.emulator.put_family(EDITING)
-    call.emulator.put_family(
-        {"name": "Scene", "submit_action": "SubmitScene", "query_action": "GetEditingJob", "state_path": "State"}
-    )
-    editing, scene = submitted(call), call("SubmitScene").body["JobId"]
+    scene = {"name": "SceneJob", "submit_action": "SubmitSceneJob", "query_action": "GetEditingJob"}
+    call.emulator.put_family(scene, query_parameter="TaskId", state_path="State")
+    editing_id, scene_id = submitted(call), call("SubmitSceneJob").body["JobId"]
 
-    assert queried(call, editing) == {"EditingJob": {"Status": "Queuing"}}
-    assert queried(call, scene) == {"State": "Processing"}
+    assert queried(call, editing_id) == {"EditingJob": {"Status": "Queuing"}}
+    assert call("GetEditingJob", {"TaskId": scene_id}).body["State"] == "Processing"
 
 
 def test_jobs_are_listed_like_all_others(call: Any) -> None:
