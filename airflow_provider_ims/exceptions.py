@@ -1,7 +1,7 @@
-"""What can go wrong, one class for each decision a caller can take.
+"""The errors of this provider, one class for each decision that a caller can take.
 
-Every class derives from ``AirflowException``: deferrable sensors honour ``soft_fail`` for nothing else. Those that a
-retry cannot mend derive from ``AirflowFailException`` too, so that Airflow ends the task without using up its retries.
+Every class derives from ``AirflowException``: deferrable sensors honour ``soft_fail`` for no other. Errors that a retry
+cannot repair derive from ``AirflowFailException`` too, so that Airflow ends the task without using up its retries.
 
 A message says what failed, on what, why, and what to do. It never holds a key, token, signature or signed URL.
 """
@@ -30,12 +30,12 @@ class ImsError(AirflowException):
 class ImsConfigurationError(ImsError, AirflowFailException):
     """The connection or an argument is wrong.
 
-    Raised before any call, so that nothing is billed; or because the connection went wrong while a job was waited for.
+    Raised before any call, so that nothing is billed; or because the connection became invalid during a wait.
     """
 
 
 class ImsTransportError(ImsError):
-    """No answer of the service came back: it could not be reached, or did not answer in time.
+    """No response of the service came back: it could not be reached, or did not respond in time.
 
     :param problem: what failed, on what and why
     :param advice: what to do
@@ -48,16 +48,16 @@ class ImsTransportError(ImsError):
 
 
 class ImsApiError(ImsError):
-    """The service answered, and the answer is a refusal or cannot be used.
+    """The response of the service is an error, or cannot be used.
 
     :param problem: what failed, on what and why
     :param advice: what to do
     :param action: API operation, such as ``SubmitCopyrightExtractJob``
-    :param code: the service's error code, None where the answer had none
+    :param code: the service's error code, None if the response had none
     :param request_id: the service's id of the request, for a support ticket
-    :param http_status: HTTP status of the answer; statuses differ between products for the same code, so decide
+    :param http_status: HTTP status of the response; statuses differ between products for the same code, so decide
         by ``code``
-    :param retry_after: seconds the service asks callers to wait, None where it did not say
+    :param retry_after: seconds that the service tells callers to wait, None if it did not say
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class ImsThrottledError(ImsApiError):
 
 
 class ImsServiceError(ImsApiError):
-    """The service failed, or something between it and us answered in its place."""
+    """The service failed, or a gateway in front of it did."""
 
 
 class ImsCredentialsError(ImsApiError):
-    """The key, token, signature or permission was refused."""
+    """The key, token, signature, clock or permission was refused."""
 
 
 class ImsRequestError(ImsApiError, AirflowFailException):
@@ -105,7 +105,7 @@ class ImsJobError(ImsError):
     :param problem: what happened, to which job, and what the service said last
     :param advice: what to do
     :param job_id: the job's id
-    :param request_id: the service's id of the last request that it answered
+    :param request_id: the service's id of the last request that got a response
     """
 
     def __init__(
@@ -127,17 +127,17 @@ class ImsJobCancelledError(ImsJobError):
 class ImsJobTimeoutError(ImsJobError, AirflowSensorTimeout):
     """The job was not seen to end within the time that the task gave it.
 
-    Airflow does not retry it, as it does not retry the time-out of any sensor: where the service reports no state,
-    the job may have found nothing long ago, and a retry would wait for it, or even pay for it, once more.
+    Airflow does not retry it, as it does not retry the time-out of any sensor: if the service reports no state, the
+    job may have found nothing long ago, and a retry would wait for it, or even pay for it, again.
     """
 
 
 class ImsTriggerEventError(ImsJobError):
-    """The triggerer's report on a job is missing or cannot be read, so that nobody knows what became of the job."""
+    """The triggerer's report on a job is missing or cannot be read: the state of the job is unknown."""
 
 
 class ImsPublishError(ImsError):
-    """A job was submitted and what it gave could not be handed on.
+    """A job was submitted, and its id or its result could not be pushed to XCom.
 
     :param problem: what failed, on what and why
     :param advice: what to do
@@ -150,27 +150,44 @@ class ImsPublishError(ImsError):
 
 
 class ImsRecordError(ImsError):
-    """What a task remembers of its submission could not be read or written. Nothing was submitted."""
+    """The record of the task's submission could not be read or written. Nothing was submitted.
+
+    :param problem: what failed, on what and why
+    :param advice: what to do
+    :param is_damaged: whether there is a record that makes no sense, so that a retry cannot help
+    """
+
+    def __init__(self, problem: str, *, advice: str = "", is_damaged: bool = False) -> None:
+        super().__init__(problem, advice=advice)
+        self.is_damaged = is_damaged
 
 
 class ImsSubmitUnknownError(ImsError):
-    """A submission was sent and its answer lost, so a job may exist and be billed.
+    """A submission was sent and its response is lost, so a job may exist and be billed.
 
-    The service has no idempotency token for watermark jobs and no list to look the job up in, and a second submission
+    Most families have no idempotency token, and the service has no list to look such a job up in: a second submission
     would be a second bill. So Airflow does not retry it, unless an operator is told to (``on_unknown_submit``).
 
     :param problem: what failed, on what and why
     :param advice: what to do
     :param action: the submit action
-    :param request_id: the service's id of the request, where one came back
+    :param request_id: the service's id of the request, if one came back
+    :param is_repeatable: whether a retry sends the same request with the same ``ClientToken``
     """
 
     def __init__(
-        self, problem: str, *, advice: str = "", action: str | None = None, request_id: str | None = None
+        self,
+        problem: str,
+        *,
+        advice: str = "",
+        action: str | None = None,
+        request_id: str | None = None,
+        is_repeatable: bool = False,
     ) -> None:
         super().__init__(problem, advice=advice)
         self.action = action
         self.request_id = request_id
+        self.is_repeatable = is_repeatable
 
 
 _CLASSES: dict[str, type[ImsError]] = {
@@ -189,21 +206,6 @@ _CLASSES: dict[str, type[ImsError]] = {
 }
 
 
-def without_retry(error: ImsError) -> ImsError:
-    """Return an error as one of the same class that Airflow does not retry.
-
-    For errors after which the next attempt would pay again, where the same error may be retried otherwise.
-    """
-    kind = type(error)
-    if issubclass(kind, AirflowFailException):
-        return error
-    final = type(kind.__name__, (kind, AirflowFailException), {"__doc__": kind.__doc__, "__module__": kind.__module__})
-    details = to_primitives(error)
-    del details["class"]
-    again: ImsError = final(**details)
-    return again
-
-
 def to_primitives(error: ImsError) -> dict[str, Any]:
     """Return an error of a call as primitives, for the event of a trigger."""
     details = {name: value for name, value in vars(error).items() if not name.startswith("_")}
@@ -211,10 +213,10 @@ def to_primitives(error: ImsError) -> dict[str, Any]:
 
 
 def from_primitives(primitives: dict[str, Any]) -> ImsError:
-    """Return the error again; details that a newer version has added are left out.
+    """Return the error again; details of a newer version are ignored.
 
-    :raises KeyError: if it is of no class that a call can end in
-    :raises TypeError: if it lacks a detail of its class
+    :raises KeyError: if a call cannot end in an error of its class
+    :raises TypeError: if a detail of its class is missing
     """
     kind = _CLASSES[primitives["class"]]
     known = inspect.signature(kind.__init__).parameters

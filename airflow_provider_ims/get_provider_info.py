@@ -1,4 +1,4 @@
-"""What Airflow asks every provider for, at every start of every process: metadata, and nothing heavy."""
+"""The metadata that Airflow reads from every provider, at every start of every process. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": ["airflow_provider_ims.operators.copyright"],
             }
         ],
-        "sensors": [{"integration-name": INTEGRATION, "python-modules": ["airflow_provider_ims.sensors.job"]}],
+        "sensors": [
+            {
+                "integration-name": INTEGRATION,
+                "python-modules": ["airflow_provider_ims.sensors.copyright", "airflow_provider_ims.sensors.job"],
+            }
+        ],
         "triggers": [{"integration-name": INTEGRATION, "python-modules": ["airflow_provider_ims.triggers.job"]}],
         "connection-types": [
             {

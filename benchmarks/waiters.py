@@ -57,29 +57,31 @@ class Contest:
 
 
 async def ours(contest: Contest) -> Wait:
-    """Wait as the triggerer does, with a trigger for each job."""
+    """JobWait as the triggerer does, with a trigger for each job."""
     from airflow_provider_ims.jobs import polling  # noqa: PLC0415 - measured
+    from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT  # noqa: PLC0415
     from airflow_provider_ims.triggers.job import ImsJobTrigger  # noqa: PLC0415
 
-    answered = polling.Wait.answered
+    on_response = polling.JobWait.on_response
 
-    def count(wait: polling.Wait, *args: Any) -> Any:
+    def count(wait: polling.JobWait, *args: Any) -> Any:
         contest.polls += 1
         contest.asked.add(wait.job_id)
-        return answered(wait, *args)
+        return on_response(wait, *args)
 
-    polling.Wait.answered = count  # type: ignore[method-assign, assignment]
+    polling.JobWait.on_response = count  # type: ignore[method-assign, assignment]
 
     async def wait(job_id: str) -> None:
-        trigger = ImsJobTrigger(
-            job_type="CopyrightExtractJob",
-            job_id=job_id,
+        wait = polling.JobWait(
+            COPYRIGHT_EXTRACT,
+            job_id,
             since=time.time(),
             deadline=time.time() + 86_400,
             poll_interval=contest.interval,
             max_poll_interval=contest.interval,
             polls=1,
         )
+        trigger = ImsJobTrigger(wait=wait.to_primitives())
         async for _ in trigger.run():
             raise RuntimeError("the job has ended")
 
@@ -87,7 +89,7 @@ async def ours(contest: Contest) -> Wait:
 
 
 async def sdk_async(contest: Contest) -> Wait:
-    """Wait with the typed client's asynchronous method."""
+    """JobWait with the typed client's asynchronous method."""
     client, models = _typed()
 
     async def ask(job_id: str) -> None:
@@ -97,7 +99,7 @@ async def sdk_async(contest: Contest) -> Wait:
 
 
 async def sdk_threads(contest: Contest) -> Wait:
-    """Wait with the typed client's synchronous method in the loop's pool of threads."""
+    """JobWait with the typed client's synchronous method in the loop's pool of threads."""
     client, models = _typed()
 
     async def ask(job_id: str) -> None:
@@ -108,16 +110,18 @@ async def sdk_threads(contest: Contest) -> Wait:
 
 
 async def bare(contest: Contest) -> Wait:
-    """Wait with aiohttp alone and headers made once: what no client can do without."""
+    """JobWait with aiohttp alone and headers made once: what no client can do without."""
     import aiohttp  # noqa: PLC0415 - measured
 
-    from airflow_provider_ims.api.signature import canonical_query, signed_headers  # noqa: PLC0415
-    from airflow_provider_ims.connection.settings import AccessKey  # noqa: PLC0415
+    from airflow_provider_ims.api.signature import percent_encode, signed_headers  # noqa: PLC0415
+    from airflow_provider_ims.connection.credentials import AccessKey  # noqa: PLC0415
 
     endpoint = _connection()["host"]
-    action, query = "QueryCopyrightExtractJob", canonical_query({"JobId": "J"})
+    action, query = "QueryCopyrightExtractJob", percent_encode({"JobId": "J"})
     host = endpoint.partition("://")[2]
-    headers = signed_headers(AccessKey("id", "secret"), host=host, action=action, version="2020-11-09", query=query)
+    key = AccessKey("id", "secret")
+    of_call = {"host": host, "action": action, "version": "2020-11-09", "query": query}
+    headers = signed_headers(key, **of_call, date="2026-01-31T23:59:59Z", nonce="n")
     session = aiohttp.ClientSession()
 
     async def ask(_job_id: str) -> None:

@@ -186,7 +186,7 @@ class StandaloneAirflow:
         self.wait_until(f"{method} {path} is done", done, _COMMAND_TIMEOUT)
 
     def wait_for_dag(self, dag_id: str, timeout: float = PARSE_TIMEOUT) -> None:
-        """Wait until a DAG is parsed.
+        """JobWait until a DAG is parsed.
 
         :param dag_id: its id
         :param timeout: in seconds
@@ -213,7 +213,7 @@ class StandaloneAirflow:
         return run_id
 
     def wait_for_run(self, dag_id: str, run_id: str, timeout: float = RUN_TIMEOUT) -> str:
-        """Wait until a DAG run has ended, and return ``success`` or ``failed``.
+        """JobWait until a DAG run has ended, and return ``success`` or ``failed``.
 
         :param dag_id: the DAG's id
         :param run_id: the run's id

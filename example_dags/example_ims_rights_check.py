@@ -1,4 +1,4 @@
-"""Whose film is this? Read the copyright watermark of one file, and go on by what it says.
+"""Whose film is this? Read the copyright watermark of one file, and branch on its text.
 
 Trigger it with the file as parameter `media`. Needs the connection `ims_default` (Admin > Connections > Alibaba Cloud
 IMS). One job, billed per minute of video.
@@ -12,7 +12,7 @@ from datetime import timedelta
 from airflow.providers.common.compat.sdk import Param, dag, task
 
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
-from airflow_provider_ims.sensors.job import ImsJobSensor
+from airflow_provider_ims.sensors.copyright import ImsCopyrightExtractJobSensor
 
 OUR_MARK = "(c) Example Studio"
 
@@ -29,13 +29,13 @@ def example_ims_rights_check() -> None:
     submit = ImsSubmitCopyrightExtractJobOperator(
         task_id="submit",
         input_media="{{ params.media }}",
-        retries=2,  # from Airflow 3.3 on they go on with the job; before, one after a crash would be a second bill
+        retries=2,  # from Airflow 3.3 on they resume the job; before, a retry after a crash would be a second bill
     )
-    watermark = ImsJobSensor(
+    watermark = ImsCopyrightExtractJobSensor(
         task_id="watermark",
         job_id=submit.output,
         deferrable=True,
-        # The service does not say when there is nothing to find: we take two hours of silence for it.
+        # The service does not say that there is no watermark: we take two hours of empty responses for it.
         no_watermark_after=timedelta(hours=2),
         timeout=timedelta(hours=6),
     )
@@ -54,7 +54,7 @@ def example_ims_rights_check() -> None:
 
     @task
     def ask_the_owner(text: str) -> None:
-        """Stand in for an e-mail to who is named in the mark."""
+        """Stand in for an e-mail to the owner that the mark names."""
         print(f"Somebody else's: {text}")  # noqa: T201
 
     @task

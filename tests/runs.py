@@ -46,7 +46,7 @@ SETTINGS = {
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Wait until no other process of the tests is in here: two whole Airflows starve each other on two cores."""
+    """JobWait until no other process of the tests is in here: two whole Airflows starve each other on two cores."""
     with Path(__file__).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -82,11 +82,11 @@ class Run:
         return media_of(self.dag_id)
 
     def wait_for_end(self) -> str:
-        """Wait until the run has ended, and return ``success`` or ``failed``."""
+        """JobWait until the run has ended, and return ``success`` or ``failed``."""
         return self.airflow.wait_for_run(self.dag_id, self.run_id, PATIENCE)
 
     def wait_until_polled(self, state: str) -> dict[str, Any]:
-        """Wait until the task is in a state and its job was asked for twice, and return the job."""
+        """JobWait until the task is in a state and its job was asked for twice, and return the job."""
 
         def polled() -> dict[str, Any] | None:
             found = [job for job in self.jobs() if job["queries"] >= 2]

@@ -1,9 +1,10 @@
-"""Which room may use which, and what a DAG file pays for importing ours."""
+"""The layers of the package, and what importing it costs a DAG file."""
 
 from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,50 +15,74 @@ from airflow_provider_ims.get_provider_info import get_provider_info
 
 PACKAGE = Path(__file__).parent.parent / "airflow_provider_ims"
 
-# Each room may import those to its left, and no other.
-ORDER = [
-    "__init__",
-    "connection.fields",
-    "exceptions",
-    "connection.settings",
-    "jobs.media",
-    "api.signature",
-    "api.blocking",
-    "api.alarms",
-    "jobs.types",
-    "jobs.submission",
-    "jobs.durable",
-    "jobs.outcome",
-    "jobs.polling",
-    "api.rate_limit",
-    "api.client",
-    "api.pool",
-    "links",
-    "hooks",
-    "triggers",
-    "operators",
-    "sensors",
-]
-PACKAGES = ("connection", "api", "jobs")
-
-
-TALKERS = (
-    "aiohttp",
-    "yarl",
-    "httpx",
-    "requests",
-    "http.",
-    "urllib.request",
-    "socket",
-    "alibabacloud",
-    "darabonba",
-    "Tea",
+# The packages and modules that each one may import, itself aside. api and jobs do not know each other: hooks join them.
+LAYERS: dict[str, set[str]] = {
+    "__init__": set(),
+    "get_provider_info": {"connection"},
+    "exceptions": set(),
+    "connection": {"exceptions"},
+    "api": {"connection", "exceptions", "__init__"},
+    "jobs": {"exceptions"},
+    "links": {"jobs"},
+    "hooks": {"api", "jobs", "connection", "exceptions"},
+    "triggers": {"hooks", "jobs", "exceptions"},
+    "sensors": {"triggers", "hooks", "jobs", "links", "exceptions"},
+    "operators": {"triggers", "hooks", "jobs", "links", "exceptions"},
+    "emulator": set(),
+}
+# Inside a package, each module may import those before it.
+ORDER: dict[str, list[str]] = {
+    "connection": ["fields", "values", "credentials", "endpoint", "settings"],
+    "api": ["observer", "redact", "signature", "protocol", "rate_limit", "blocking", "client", "pool", "sdk"],
+    "jobs": [
+        *("types", "response", "catalog", "media", "parameters", "copyright", "primitives", "submission", "retry"),
+        *("durable", "timers", "outcome", "polling"),
+    ],
+    "hooks": ["ims", "waiting"],
+    "operators": ["base", "copyright"],
+    "sensors": ["job", "copyright"],
+}
+# The only module of the standard library or of PyPI that talks to the network, and the modules that may import it.
+NETWORK = {
+    "aiohttp": {"api.client", "emulator"},
+    "yarl": {"api.client"},
+    "urllib.request": {"api.client", "emulator"},  # in api.client, it reads the proxies of the environment
+    "alibabacloud": {"api.sdk"},
+    "ssl": {"emulator"},
+    **{name: set() for name in ("httpx", "requests", "http.client", "socket", "darabonba", "Tea")},
+}
+# Modules that serve every family of jobs.
+GENERIC = (
+    *(
+        "connection",
+        "api",
+        "jobs/types.py",
+        "jobs/response.py",
+        "jobs/polling.py",
+        "jobs/outcome.py",
+        "jobs/durable.py",
+    ),
+    *(
+        "jobs/submission.py",
+        "jobs/retry.py",
+        "jobs/primitives.py",
+        "jobs/timers.py",
+        "jobs/media.py",
+        "jobs/parameters.py",
+    ),
+    *("hooks/waiting.py", "operators/base.py", "sensors/job.py", "triggers", "links"),
 )
+ONE_FAMILY = re.compile(r'watermark|copyright|video|"Input"', re.IGNORECASE)
 
 
-def room(path: Path) -> str:
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return ".".join(parts[:2]) if parts[0] in PACKAGES else parts[0]
+def module_name(path: Path) -> str:
+    """Return the name of a module inside the package, such as ``api.client``."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+def layer(module: str) -> str:
+    """Return the row of ``LAYERS`` that a module belongs to."""
+    return module if module in LAYERS else module.partition(".")[0]
 
 
 def imports(path: Path) -> set[str]:
@@ -71,40 +96,66 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def rooms_used(path: Path) -> set[str]:
-    names = {tuple(n.split(".")[1:]) for n in imports(path) if n.startswith("airflow_provider_ims.")}
-    found = {".".join(parts[:2]) if parts[0] in PACKAGES else parts[0] for parts in names if parts[1:] or parts[0]}
-    return found & {room(file) for file in PACKAGE.rglob("*.py")}
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-MODULES = sorted(
-    p
-    for p in PACKAGE.rglob("*.py")
-    if room(p) not in {"emulator", "get_provider_info"} and not room(p).endswith(".__init__")
-)
+def own_imports(module: str) -> set[str]:
+    """Return the modules of this package that a module imports."""
+    names = {name.removeprefix("airflow_provider_ims.") for name in imports(MODULES[module])}
+    found = names & MODULES.keys() - {"emulator"} if layer(module) != "emulator" else names & MODULES.keys()
+    return found | ({"__init__"} if "airflow_provider_ims.__version__" in imports(MODULES[module]) else set())
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_arrows_run_one_way(path: Path) -> None:
-    """A room uses only rooms below it; nothing uses the emulator."""
-    here = room(path)
-    assert rooms_used(path) <= {*ORDER[: ORDER.index(here)], here}
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_one_way(module: str) -> None:
+    """A module imports only from the layers below it; nothing imports the emulator, which imports nothing of ours."""
+    here = layer(module)
+    for imported in own_imports(module) - {module}:
+        assert layer(imported) in {*LAYERS[here], here}, f"{module} imports {imported}"
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "emulator").rglob("*.py")), ids=lambda path: path.name)
-def test_emulator_is_an_independent_witness(path: Path) -> None:
-    """The emulator uses nothing of the provider and nothing of the official SDK."""
-    assert rooms_used(path) <= {"emulator"}
-    assert not {name for name in imports(path) if name.startswith(("alibabacloud", "darabonba", "Tea"))}
+@pytest.mark.parametrize("package", ORDER)
+def test_modules_of_a_package_import_one_way(package: str) -> None:
+    """Inside a package too, imports run one way; a new module has its place in the order."""
+    order = ORDER[package]
+    assert {name.partition(".")[2] for name in MODULES if name.startswith(f"{package}.")} == set(order)
+    for number, name in enumerate(order):
+        inside = {one.partition(".")[2] for one in own_imports(f"{package}.{name}") if one.startswith(f"{package}.")}
+        assert inside <= set(order[:number]), f"{package}.{name}"
 
 
-def test_only_the_client_talks_to_alibaba_cloud() -> None:
-    """No other room knows the SDK or an HTTP library, but for a type of the hook."""
-    for path in MODULES:
-        foreign = {name for name in imports(path) if name.startswith(TALKERS)}
-        if room(path) == "hooks":
+def test_api_and_jobs_do_not_import_each_other() -> None:
+    """What talks to the service knows no jobs, and what knows jobs talks to nobody."""
+    for module in MODULES:
+        for one, other in (("api", "jobs"), ("jobs", "api")):
+            if module.startswith(f"{one}."):
+                assert not {name for name in own_imports(module) if name.startswith(other)}, module
+
+
+@pytest.mark.parametrize("library", NETWORK)
+def test_only_the_transport_talks_to_the_network(library: str) -> None:
+    """Each library that can talk to the network is imported where the transport is, but for types in the hook."""
+    for module, path in MODULES.items():
+        foreign = {name for name in imports(path) if name.startswith(library)}
+        if module == "hooks.ims":
             foreign -= {"alibabacloud_ice20201109.client", "alibabacloud_ice20201109.client.Client"}  # a type
-        assert not foreign or room(path) == "api.client", path
+        assert not foreign or {module, layer(module)} & NETWORK[library], module
+
+
+def test_protocol_is_pure() -> None:
+    """The protocol needs no network, clock, random number or event loop."""
+    for module in ("api.protocol", "api.signature", "api.redact"):
+        assert not imports(MODULES[module]) & {"asyncio", "time", "datetime", "random", "secrets", "os", "logging"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_generic_modules_know_no_family(module: str) -> None:
+    """What serves every family names no watermark, copyright, video or "Input": a family is wholly data."""
+    path = MODULES[module]
+    if not str(path.relative_to(PACKAGE)).startswith(GENERIC):
+        return
+    text = path.read_text()
+    assert not ONE_FAMILY.findall(text), [line for line in text.splitlines() if ONE_FAMILY.search(line)]
 
 
 AIRFLOW = """
@@ -145,7 +196,7 @@ def test_parsing_a_dag_file_loads_nothing_heavy() -> None:
 
 
 def test_provider_info_loads_only_the_fields() -> None:
-    """Airflow asks for the metadata at every start of every process."""
+    """Airflow reads the metadata at every start of every process."""
     assert loaded("from airflow_provider_ims.get_provider_info import get_provider_info; get_provider_info()") == {
         "airflow_provider_ims",
         "airflow_provider_ims.connection",

@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_ims.exceptions import ImsConfigurationError
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
+from airflow_provider_ims.sensors.copyright import ImsCopyrightExtractJobSensor
 from airflow_provider_ims.sensors.job import ImsJobSensor
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
     ("path", media("/videos/o.mp4"), "which is not a URL that IMS reads"),
     ("bucket alone", media("oss://my-bucket"), "names no object in the bucket 'my-bucket'"),
     ("bucket and slash", media("oss://my-bucket/"), "names no object in the bucket 'my-bucket'"),
-    ("folder", media("oss://my-bucket/videos/"), "IMS reads one video file, not a folder"),
+    ("folder", media("oss://my-bucket/videos/"), "IMS reads one file, not a folder"),
     ("no bucket", media("oss:///o.mp4"), "has '' where the bucket belongs"),
     ("host as bucket", media("oss://b.oss-cn-shanghai.aliyuncs.com/o"), "where the bucket belongs"),
     (
@@ -202,7 +203,8 @@ def test_wrong_argument_of_the_sensor(
 ) -> None:
     """A wrong argument of the sensor is refused before the first poll, however it waits."""
     how: dict[str, Any] = {"deferrable": True} if mode == "deferrable" else {"mode": mode}
-    sensor = ImsJobSensor(task_id="wait", **{"job_id": "J", **how, **arguments})
+    kind = ImsCopyrightExtractJobSensor if "no_watermark_after" in arguments else ImsJobSensor
+    sensor = kind(task_id="wait", **{"job_id": "J", **how, **arguments})
     assert says in refusal(sensor, ims_emulator)
 
 
@@ -244,7 +246,7 @@ def test_good_waiting_arguments_pass(ims_emulator: EmulatorProcess, connect: Cal
     )
     # Of its task instance a task that pushes nothing wants to know when it started.
     context = cast("Context", {"ti": SimpleNamespace(start_date=None)})
-    wait = ImsJobSensor(
+    wait = ImsCopyrightExtractJobSensor(
         task_id="wait",
         job_id=submit.execute(context),
         poke_interval=0.5,

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SECRET = "canarysecret5b1f"
-TOKEN = "canarytoken/+=77aa"
+TOKEN = "canarytoken/+=77zz"
 SIGNATURE = re.compile(rb"(?i)signature=[0-9a-f]{64}|ACS3-HMAC-SHA256 Credential")
-CANARIES = [b"canarysecret5b1f", b"canarytoken", b"77aa"]
+CANARIES = [b"canarysecret5b1f", b"canarytoken", b"77zz"]
 
 DAG = """
 from airflow.providers.common.compat.sdk import DAG, task
@@ -118,7 +118,7 @@ def test_wait_writes_no_secret(said: dict[str, Any], emulator: EmulatorProcess, 
     run = airflow.run_dag(airflow.add_dag(WAITING, "waiting.py"), env=env)
     emulator.reset()
     assert set(run.tasks.values()) == {"failed"}
-    assert run.output.count("Last answer: {") >= 5
+    assert run.output.count("Last response: {") >= 5
     assert "***" in run.output
     check_all_that_was_written(run, airflow)
 

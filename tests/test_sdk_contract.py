@@ -15,7 +15,8 @@ import jmespath
 import pytest
 
 from airflow_provider_ims.hooks.ims import ImsHook
-from airflow_provider_ims.jobs.types import COPYRIGHT_EXTRACT, JOB_TYPES, JobType
+from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT, JOB_TYPES
+from airflow_provider_ims.jobs.types import JobType
 
 if TYPE_CHECKING:
     from airflow_provider_ims.emulator.process import EmulatorProcess

@@ -1,4 +1,4 @@
-"""Asynchronous code from synchronous code, on a loop of its own in a thread of its own."""
+"""Runs asynchronous code from synchronous code, on an event loop in a thread of its own."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ T = TypeVar("T")
 def run_blocking(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end and return its result.
 
-    ``asyncio.run`` would fail where Airflow calls ``on_kill``: in a signal handler, above a loop that may be running.
+    ``asyncio.run`` would fail in ``on_kill``: Airflow calls it in a signal handler, and the interrupted code may be
+    running a loop.
 
-    An exception that is raised into the wait, as Airflow does at a time-out, cancels the coroutine and waits for its
-    end. If the coroutine ends in an error of its own then, that is raised in its place: a submission that was
-    interrupted says so.
+    If an exception is raised while this function waits, as Airflow does at a time-out, the coroutine is cancelled and
+    its end is waited for. If the coroutine then ends in an error of its own, that error is raised instead: a
+    submission that was interrupted says so.
 
-    anyio's blocking portal costs 15 ms more to load, an eighth of a cold submission (``benchmarks/cold_submit.py``).
+    anyio's blocking portal takes 15 ms more to load, an eighth of a cold submission (``benchmarks/cold_submit.py``).
     """
     future = None
     try:
@@ -46,7 +47,7 @@ def _loop_in_thread() -> Iterator[asyncio.AbstractEventLoop]:
     loop = asyncio.new_event_loop()
 
     def run() -> None:
-        # The thread cleans up after itself, so that who is interrupted a second time leaves nothing running.
+        # The thread cleans up after itself: a caller that is interrupted a second time leaves nothing running.
         try:
             loop.run_forever()
         finally:

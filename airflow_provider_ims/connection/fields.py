@@ -35,12 +35,12 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
         "host": "empty: computed from region and network",
     },
 }
-"""The standard fields: relabelled, or hidden where IMS has no use for them."""
+"""The standard fields: relabelled, or hidden if IMS does not use them."""
 
 CONN_FIELDS: dict[str, dict[str, Any]] = {
     "region_id": {
         "label": "Region",
-        "description": "Region of the jobs and their media. Watermark jobs run in cn-shanghai and cn-beijing only.",
+        "description": "Region of the jobs and their media. Not every region offers every job.",
         "schema": {"type": ["string", "null"], "enum": [*REGIONS]},
     },
     "network": {
@@ -50,7 +50,7 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "auth_type": {
         "label": "Authentication",
-        "description": "auto (the default): sts where a security token is given, else access_key.",
+        "description": "auto (the default): sts if a security token is given, else access_key.",
         "schema": {"type": ["string", "null"], "enum": [*AUTH_TYPES]},
     },
     "security_token": {
@@ -65,7 +65,7 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "read_timeout": {
         "label": "Read timeout (seconds)",
-        "description": f"Time for the answer to a request. Default {DEFAULT_READ_TIMEOUT:g}.",
+        "description": f"Time for the response to a request. Default {DEFAULT_READ_TIMEOUT:g}.",
         "schema": {"type": ["number", "null"], "minimum": 0.1, "maximum": MAX_TIMEOUT},
     },
     "max_requests_per_second": {
@@ -77,5 +77,5 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
 }
 """The fields kept in the connection's extra, in the order of the form, in the form of Airflow's ``conn-fields``.
 
-A choice that is left empty is saved as null; null is no member of ``enum``, because the UI would offer it as a word.
+A choice that is left empty is saved as null; null is no member of ``enum``, because the UI would offer it as a choice.
 """

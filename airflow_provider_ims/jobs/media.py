@@ -1,8 +1,7 @@
-"""From an operator's arguments to the parameters of an IMS action, or a clear error before anything is billed."""
+"""Media references: OSS URLs and media asset ids, checked before anything is billed."""
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -10,9 +9,6 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_ims.exceptions import ImsConfigurationError
-
-MAX_USER_DATA_BYTES = 1024
-COPYRIGHT_ALGO_TYPES = ("v1", "v2")
 
 Media = str | Mapping[str, Any]
 """An ``oss://`` or ``https://`` URL, a media asset id, or ``{"Type": "OSS" | "Media", "Media": ...}``."""
@@ -31,34 +27,8 @@ _FORMS = (
 )
 
 
-def copyright_extract_parameters(
-    *,
-    region: str,
-    input_media: Media,
-    algo_type: str | None = None,
-    user_data: str | Mapping[str, Any] | None = None,
-    job_params: Mapping[str, Any] | None = None,
-) -> dict[str, str]:
-    """Return the parameters of ``SubmitCopyrightExtractJob``.
-
-    :param region: region of the call, in which the media must be
-    :param input_media: the video, see :data:`Media`
-    :param algo_type: ``v1`` (long videos) or ``v2`` (short ones), as the watermark was embedded; None leaves it to
-        the service, which takes ``v1``
-    :param user_data: text, or a mapping sent as JSON, of at most 1,024 bytes
-    :param job_params: further keys of ``Params``
-    :raises ImsConfigurationError: if an argument cannot be right
-    """
-    parameters = {"Input": _json(media_object(input_media, region=region, name="input_media"), "input_media")}
-    if params := _copyright_params(algo_type, job_params):
-        parameters["Params"] = _json(params, "job_params")
-    if user_data is not None:
-        parameters["UserData"] = _user_data(user_data)
-    return parameters
-
-
 def media_object(media: Media, *, region: str, name: str) -> dict[str, str]:
-    """Return the ``{"Type", "Media"}`` object of a medium; the type of a string is inferred.
+    """Return the ``{"Type", "Media"}`` object of a media reference; the type of a string is inferred.
 
     :param media: see :data:`Media`
     :param region: region of the call
@@ -122,7 +92,7 @@ def _check_oss_url(media: str, region: str, name: str) -> None:
         )
     if not key or key.endswith("/"):
         raise ImsConfigurationError(
-            f"{name} names no object in the bucket {bucket!r}. IMS reads one video file, not a folder. {_FORMS}"
+            f"{name} names no object in the bucket {bucket!r}. IMS reads one file, not a folder. {_FORMS}"
         )
 
 
@@ -148,7 +118,7 @@ def _https_bucket_and_key(media: str, region: str, name: str) -> tuple[str, str]
     if match["region"] != region:
         raise ImsConfigurationError(
             f"{name} is in {match['region']} and the job would run in {region}. Both must be in the same region: "
-            f"set region={match['region']!r}, or use a copy of the video in {region}."
+            f"set region={match['region']!r}, or use a copy of the media in {region}."
         )
     return match["bucket"], url.path.removeprefix("/")
 
@@ -156,50 +126,3 @@ def _https_bucket_and_key(media: str, region: str, name: str) -> tuple[str, str]
 def _is_plain(url: SplitResult, media: str) -> bool:
     extras = (url.username, url.password, url.port)
     return all(part is None for part in extras) and not {"?", "#", " "} & set(media)
-
-
-def _copyright_params(algo_type: str | None, job_params: Mapping[str, Any] | None) -> dict[str, Any]:
-    if job_params is not None and not isinstance(job_params, Mapping):
-        raise ImsConfigurationError(f"job_params is a {type(job_params).__name__}. Give a dict, or leave it out.")
-    params = dict(job_params or {})
-    if algo_type is not None:
-        if params.get("algoType", algo_type) != algo_type:
-            raise ImsConfigurationError(
-                f"algo_type is {algo_type!r} and job_params['algoType'] is {params['algoType']!r}. Give one of them."
-            )
-        params["algoType"] = algo_type
-    if "algoType" in params and params["algoType"] not in COPYRIGHT_ALGO_TYPES:
-        raise ImsConfigurationError(
-            f"algo_type is {params['algoType']!r}. Use 'v1' (long videos) or 'v2' (short ones), the one that the "
-            f"watermark was embedded with."
-        )
-    return params
-
-
-def _user_data(user_data: str | Mapping[str, Any]) -> str:
-    if isinstance(user_data, Mapping):
-        user_data = _json(user_data, "user_data")
-    if not isinstance(user_data, str):
-        raise ImsConfigurationError(f"user_data is a {type(user_data).__name__}. Give text, or a dict to send as JSON.")
-    size = len(_utf8(user_data, "user_data"))
-    if size > MAX_USER_DATA_BYTES:
-        raise ImsConfigurationError(
-            f"user_data has {size:,} bytes in UTF-8. IMS takes at most {MAX_USER_DATA_BYTES:,}: shorten it."
-        )
-    return user_data
-
-
-def _json(value: Mapping[str, Any], name: str) -> str:
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ImsConfigurationError(f"{name} cannot be sent as JSON: {error}. Use plain values.") from None
-    _utf8(text, name)
-    return text
-
-
-def _utf8(text: str, name: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        raise ImsConfigurationError(f"{name} has characters that UTF-8 cannot write. Remove them.") from None

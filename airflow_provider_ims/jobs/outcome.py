@@ -1,11 +1,10 @@
-"""How a wait ends: what a trigger reports of it, and what a task makes of the report."""
+"""How a wait ends: the event of the trigger, and the result or the error that a task makes of it."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow_provider_ims.exceptions import (
     ImsJobCancelledError,
@@ -15,12 +14,14 @@ from airflow_provider_ims.exceptions import (
     ImsTriggerEventError,
     from_primitives,
 )
+from airflow_provider_ims.jobs.primitives import STRICT, read_primitives
+from airflow_provider_ims.jobs.types import JobType, ResultKind
 
 TRIGGER_FAILED = "__fail__"
 """The method at which Airflow resumes a task whose trigger raised, or did not fire in time."""
 
 
-class End(StrEnum):
+class OutcomeKind(StrEnum):
     """How a wait can end."""
 
     SUCCEEDED = "succeeded"
@@ -32,141 +33,154 @@ class End(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class JobOutcome:
     """How a wait ended, in primitives: the event of a trigger carries it, and :func:`finish` judges it.
 
     :param job_type: the family's name
     :param job_id: the job's id
-    :param end: see :class:`End`
+    :param kind: see :class:`OutcomeKind`
     :param result: the result of a success
-    :param word: the service's word for the state, None where it gave none
-    :param code: the service's code for what is wrong, None where it gave none
+    :param service_state: the service's own text for the state, None if it gave none
+    :param code: the service's code for what is wrong, None if it gave none
     :param message: the text that goes with the code
-    :param request_id: the service's id of the last request that it answered
-    :param response: its last answer, None if there was none
-    :param failure: what the last poll failed with, None if it was answered
-    :param error: the refusal that ended the wait, as primitives
-    :param is_stateless: whether the family's query reports no state
+    :param request_id: the service's id of the last request that got a response
+    :param response: the last response, None if there was none
+    :param failed_parts: the parts of the job that failed
+    :param parts: how many parts the job has
+    :param failure: what the last poll failed with, None if it got a response
+    :param error: the error that ended the wait, as primitives
     :param elapsed: seconds from the beginning of the wait
-    :param polls: how often the service was asked
+    :param polls: how often the job was polled
     """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     job_type: str
     job_id: str
-    end: End
+    kind: OutcomeKind
     result: Any = None
-    word: str | None = None
+    service_state: str | None = None
     code: str | None = None
     message: str | None = None
     request_id: str | None = None
     response: str | None = None
+    failed_parts: list[str] = field(default_factory=list)
+    parts: int = 0
     failure: str | None = None
     error: dict[str, Any] | None = None
-    is_stateless: bool = True
     elapsed: float = 0.0
     polls: int = 0
 
     @property
     def is_failure_of_the_job(self) -> bool:
-        """Whether the service says that the job has come to nothing: then there is nothing left to wait for."""
-        return self.end is End.CANCELLED or (self.end is End.FAILED and self.word is not None)
+        """Whether the service says that the job has failed or was cancelled: then there is nothing to wait for."""
+        return self.kind is OutcomeKind.CANCELLED or (
+            self.kind is OutcomeKind.FAILED and self.service_state is not None
+        )
 
     @property
     def effort(self) -> str:
-        """How often the service was asked in what time, in words."""
+        """How often the job was polled in what time, in words."""
         return f"{self.polls} {'poll' if self.polls == 1 else 'polls'} in {_duration(self.elapsed)}"
 
-    def as_event(self) -> dict[str, Any]:
-        """Return the ending as the payload of a trigger's event."""
-        return {**asdict(self), "end": self.end.value}
+    def to_event(self) -> dict[str, Any]:
+        """Return the outcome as the payload of a trigger's event."""
+        return {**asdict(self), "kind": self.kind.value}
 
     @classmethod
-    def from_event(cls, event: object, job_id: str | None) -> Ending:
-        """Read the payload of a trigger's event; fields of a newer version are left out.
+    def from_event(cls, event: object, job_type: JobType, job_id: str | None) -> JobOutcome:
+        """Read the payload of a trigger's event; fields of a newer version are ignored.
 
         :param event: the payload
-        :param job_id: the job that the task waits for, where that is known
+        :param job_type: the family of the job that the task waits for
+        :param job_id: the job that the task waits for, if that is known
         :raises ImsTriggerEventError: if the event is missing, cannot be read, or is about another job
         """
         try:
-            ending = cls._read(event)
-            if job_id is not None and ending.job_id != job_id:
-                raise ValueError(f"it is about job {ending.job_id}")  # noqa: TRY301 - told like the others below
-        except (KeyError, TypeError, ValueError) as trouble:
-            raise no_report(job_id, f"{type(trouble).__name__}: {str(trouble)[:200]}") from None
-        return ending
-
-    @classmethod
-    def _read(cls, event: object) -> Ending:
-        if not isinstance(event, dict):
-            raise TypeError(f"it is a {type(event).__name__}")
-        known = {one.name for one in fields(cls)}
-        ending = cls(**{name: value for name, value in event.items() if name in known} | {"end": End(event["end"])})
-        texts: tuple[object, ...] = (ending.job_id, ending.job_type)
-        numbers: tuple[object, ...] = (ending.elapsed, ending.polls)
-        if not all(isinstance(text, str) for text in texts):
-            raise TypeError("its job_id or job_type is no text")
-        if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
-            raise TypeError("its elapsed or polls is no number")
-        if ending.is_stateless and not isinstance(ending.result, str | None):
-            raise TypeError("its result is no text")
-        if ending.end is End.REFUSED:
-            from_primitives(ending.error or {})
-        return ending
+            outcome = read_primitives(cls, event)
+            if outcome.kind is OutcomeKind.REFUSED:
+                from_primitives(outcome.error or {})
+            _check(outcome, job_type, job_id)
+        except (KeyError, TypeError, ValueError) as error:
+            raise unreadable_event(job_id, f"{type(error).__name__}: {str(error)[:200]}") from None
+        return outcome
 
 
-def finish(ending: Ending) -> Any:
-    """Return the result of a wait, or raise what it ended in.
+def _check(outcome: JobOutcome, job_type: JobType, job_id: str | None) -> None:
+    if job_id is not None and outcome.job_id != job_id:
+        raise ValueError(f"it is about job {outcome.job_id}")
+    if job_type.result_kind is ResultKind.TEXT and not isinstance(outcome.result, str | None):
+        raise TypeError("its result is not a text")
 
-    A text that was not found is empty, not None: Airflow 3 refuses to hand an XCom that is None to another task
-    (``XComNotFound``), and leaves it out where it is a return value, so that results of mapped tasks would shift.
 
+def finish(outcome: JobOutcome, job_type: JobType) -> Any:
+    """Return the result of a wait, or raise the error that it ended in.
+
+    A text that was not found is empty, not None: Airflow 3 does not hand an XCom that is None to another task
+    (``XComNotFound``), and leaves it out if it is a return value, so that results of mapped tasks would shift.
+
+    :param outcome: how the wait ended
+    :param job_type: the family of the job
     :raises ImsJobFailedError: if the service says that the job failed
     :raises ImsJobCancelledError: if it says that the job was cancelled
     :raises ImsJobTimeoutError: if the job was not seen to end in time
-    :raises ImsApiError: if the service refuses to tell; the subclass says why
+    :raises ImsApiError: if the service refuses the query; the subclass says why
     """
-    match ending.end:
-        case End.SUCCEEDED | End.NOTHING_FOUND:
-            return "" if ending.result is None and ending.is_stateless else ending.result
-        case End.FAILED if ending.word is None:
-            what = "is taken for failed, since answer after answer was of a kind that is not documented"
-            raise _job_error(ImsJobFailedError, ending, f"{what}{_why(ending)}", _TAKEN_FOR_FAILED)
-        case End.FAILED:
-            raise _job_error(ImsJobFailedError, ending, f"failed{_why(ending)}", _FAILED)
-        case End.CANCELLED:
-            raise _job_error(ImsJobCancelledError, ending, f"was cancelled{_why(ending)}", _CANCELLED)
-        case End.TIMEOUT:
-            may_have_ended = ending.is_stateless and ending.word is None
+    match outcome.kind:
+        case OutcomeKind.SUCCEEDED | OutcomeKind.NOTHING_FOUND:
+            is_text = job_type.result_kind is ResultKind.TEXT
+            return "" if outcome.result is None and is_text else outcome.result
+        case OutcomeKind.FAILED if outcome.service_state is None:
+            what = "counts as failed: the last responses were all of a kind that is not documented"
+            raise _job_error(ImsJobFailedError, outcome, f"{what}{_why(outcome)}", _COUNTS_AS_FAILED)
+        case OutcomeKind.FAILED:
+            raise _job_error(ImsJobFailedError, outcome, f"failed{_why(outcome)}", _FAILED)
+        case OutcomeKind.CANCELLED:
+            raise _job_error(ImsJobCancelledError, outcome, f"was cancelled{_why(outcome)}", _CANCELLED)
+        case OutcomeKind.TIMEOUT:
+            may_have_ended = not job_type.reports_state and outcome.service_state is None
             raise _job_error(
                 ImsJobTimeoutError,
-                ending,
-                f"has not ended in time{_why(ending)}",
-                _TIMEOUT_STATELESS if may_have_ended else _TIMEOUT,
+                outcome,
+                f"has not ended in time{_why(outcome)}",
+                _timeout_without_state(job_type) if may_have_ended else _TIMEOUT,
             )
-        case End.REFUSED:
-            error = from_primitives(ending.error or {})
-            error.problem = f"Waiting for {ending.job_type} {ending.job_id} ended, {_facts(ending)} {error.problem}"
+        case OutcomeKind.REFUSED:
+            error = from_primitives(outcome.error or {})
+            error.problem = f"Waiting for {outcome.job_type} {outcome.job_id} ended, {_facts(outcome)} {error.problem}"
             error.advice = f"{error.advice} {_GOES_ON}".strip()
             error.args = (f"{error.problem} {error.advice}",)
             raise error
 
 
-_GOES_ON = "The job itself goes on, and is billed; once this is mended, wait for it with an ImsJobSensor on its JobId."
-_FAILED = "Look at the video and the arguments of the job. A new submission is a new bill."
-_TAKEN_FOR_FAILED = (
-    "It may still go on: an ImsJobSensor on its JobId asks again, which costs nothing; a new submission is a new bill."
+_GOES_ON = "The job itself goes on, and is billed: an ImsJobSensor on its JobId can still get the result."
+_FAILED = "Look at the input and the arguments of the job. A new submission is a new bill."
+_COUNTS_AS_FAILED = (
+    "It may still go on: an ImsJobSensor on its JobId polls again, which costs nothing; a new submission is a new bill."
 )
 _CANCELLED = "Somebody cancelled it outside of Airflow. A new submission is a new bill."
 _TIMEOUT = "Wait on with an ImsJobSensor on this JobId, which costs nothing; a new submission is a new bill."
-_TIMEOUT_STATELESS = (
-    "The service reports no state for such jobs: this one may still run, may have found nothing, or may have failed. "
-    f"{_TIMEOUT} Where silence shall mean that there is no watermark, set no_watermark_after."
-)
 
 
-def no_report(job_id: str | None, why: str) -> ImsTriggerEventError:
-    """Return the error for a report of the triggerer that is missing or cannot be read."""
+def _timeout_without_state(job_type: JobType) -> str:
+    advice = (
+        "The service reports no state for such jobs: this one may still run, may have found nothing, or may have "
+        f"failed. {_TIMEOUT}"
+    )
+    if job_type.empty_result_option is None:
+        return advice
+    return (
+        f"{advice} If empty responses shall mean that nothing was found, set {job_type.empty_result_option} to how "
+        f"long they must last."
+    )
+
+
+def unreadable_event(job_id: str | None, why: str) -> ImsTriggerEventError:
+    """Return the error for an event of the triggerer that is missing or cannot be read.
+
+    :param job_id: the job that the task waits for, if that is known
+    :param why: what is wrong with the event
+    """
     return ImsTriggerEventError(
         f"The triggerer's report on job {job_id or '(see the XCom job_id)'} is missing or cannot be read: {why}.",
         advice=f"{_GOES_ON} Look at the triggerer's log. Clearing a task that submits submits a second job.",
@@ -174,28 +188,35 @@ def no_report(job_id: str | None, why: str) -> ImsTriggerEventError:
     )
 
 
-def _job_error(kind: type[ImsJobError], ending: Ending, what: str, advice: str) -> ImsJobError:
+def _job_error(kind: type[ImsJobError], outcome: JobOutcome, what: str, advice: str) -> ImsJobError:
     return kind(
-        f"{ending.job_type} {ending.job_id} {what}, {_facts(ending)}",
+        f"{outcome.job_type} {outcome.job_id} {what}, {_facts(outcome)}",
         advice=advice,
-        job_id=ending.job_id,
-        request_id=ending.request_id,
+        job_id=outcome.job_id,
+        request_id=outcome.request_id,
     )
 
 
-def _why(ending: Ending) -> str:
-    said = [
-        *([f"state {ending.word!r}"] if ending.word else []),
-        *([f"code {ending.code}"] if ending.code else []),
-        *([f"message {ending.message!r}"] if ending.message else []),
+def _why(outcome: JobOutcome) -> str:
+    reasons = [
+        *([f"state {outcome.service_state!r}"] if outcome.service_state else []),
+        *([f"code {outcome.code}"] if outcome.code else []),
+        *([f"message {outcome.message!r}"] if outcome.message else []),
+        *([f"{len(outcome.failed_parts)} of {outcome.parts} parts failed"] if outcome.failed_parts else []),
     ]
-    return f" ({', '.join(said)})" if said else ""
+    return f" ({', '.join(reasons)})" if reasons else ""
 
 
-def _facts(ending: Ending) -> str:
-    last = f"{ending.response} (RequestId {ending.request_id or 'none'})" if ending.response else "none in this process"
-    failure = f" The last poll failed: {ending.failure}" if ending.failure and ending.end is End.TIMEOUT else ""
-    return f"after {ending.effort}. Last answer: {last}.{failure}"
+def _facts(outcome: JobOutcome) -> str:
+    request_id = outcome.request_id or "none"
+    last = f"{outcome.response} (RequestId {request_id})" if outcome.response else "none in this process"
+    parts = f" Failed parts: {'; '.join(outcome.failed_parts[:_MAX_PARTS])}." if outcome.failed_parts else ""
+    is_timeout = outcome.failure and outcome.kind is OutcomeKind.TIMEOUT
+    failure = f" The last poll failed: {outcome.failure}" if is_timeout else ""
+    return f"after {outcome.effort}. Last response: {last}.{parts}{failure}"
+
+
+_MAX_PARTS = 3
 
 
 def _duration(seconds: float) -> str:

@@ -1,78 +1,67 @@
-"""One submission: what it asks for, who is told what becomes of it, and what to say where nobody knows."""
+"""One submission: its request, the attempt that sends it, the record of it, and the error if its outcome is unknown."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow_provider_ims.exceptions import ImsSubmitUnknownError
+from airflow_provider_ims.jobs.primitives import STRICT, read_primitives
+from airflow_provider_ims.jobs.types import Submission
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+    from airflow_provider_ims.jobs.types import JobType
+
 CLIENT_TOKEN = "ClientToken"  # noqa: S105 - the name of a parameter
-"""The parameter that makes a submission safe to repeat, where the family takes it."""
+"""The parameter that makes a submission safe to repeat, if the family takes it."""
 USER_DATA = "UserData"
 
-# What these say does not change what the job does: who says something else there asks for the same.
+# These do not change what the job does: requests that differ in nothing else are the same.
 _LABELS = frozenset({CLIENT_TOKEN, USER_DATA})
 
 
-class Asked(Protocol):
-    """What is known of a submission: by who sends it, or by who remembers it."""
-
-    @property
-    def action(self) -> str:
-        """The submit action."""
-
-    @property
-    def region(self) -> str:
-        """Region of the job."""
-
-    @property
-    def what(self) -> str:
-        """The action and what it is about, for messages."""
-
-    @property
-    def digest(self) -> str:
-        """A short name of what is asked for: equal for requests that ask for the same."""
-
-    @property
-    def user_data(self) -> str | None:
-        """``UserData``, None for none."""
-
-    @property
-    def client_token(self) -> str | None:
-        """``ClientToken``, None for none."""
-
-
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What a submission asks for.
+class SubmissionRequest:
+    """What a submission requests.
 
-    :param action: the submit action
+    :param job_type: the family of the job
     :param region: region of the job
-    :param params: the action's parameters by the vendor's names
+    :param params: parameters of the submit action by the vendor's names
     """
 
-    action: str
+    job_type: JobType
     region: str
     params: Mapping[str, Any]
 
     @property
-    def what(self) -> str:
+    def action(self) -> str:
+        """The submit action."""
+        return self.job_type.submit_action
+
+    @property
+    def subject(self) -> str | None:
+        """What the job works on, for messages; None if its family names nothing."""
+        name = self.job_type.subject_parameter
+        return None if name is None or name not in self.params else str(self.params[name])
+
+    @property
+    def description(self) -> str:
         """The action and what it is about, for messages."""
-        return what_is_asked(self.action, self.params)
+        return self.action if self.subject is None else f"{self.action} of {self.subject}"
 
     @property
     def digest(self) -> str:
-        """A short name of what is asked for; ``UserData`` and ``ClientToken`` do not count."""
-        asked = {name: value for name, value in self.params.items() if name not in _LABELS and value is not None}
-        text = json.dumps([self.action, self.region, asked], sort_keys=True, default=str)
+        """A short name of the request; ``UserData`` and ``ClientToken`` do not count."""
+        params = {name: value for name, value in self.params.items() if name not in _LABELS and value is not None}
+        text = json.dumps([self.action, self.region, params], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -85,65 +74,150 @@ class Request:
         """``ClientToken``, None for none."""
         return self.params.get(CLIENT_TOKEN)
 
-
-class SubmissionWitness(Protocol):
-    """Is told what becomes of a submission, on the thread that sends it, at the moment it happens."""
-
-    def about_to_send(self) -> None:
-        """Hear that the connection stands and the request goes out next. An exception keeps it from being sent."""
-
-    def not_carried_out(self) -> None:
-        """Hear that certainly no job was created: the request was not sent after all, or the service refused it."""
-
-    def answered(self, response: dict[str, Any]) -> None:
-        """Hear that the service has answered with a success, which should have a JobId in it."""
-
-    def lost(self, request_id: str | None) -> None:
-        """Hear that nobody knows whether there is a job; the service's id of the request may be known."""
+    def with_client_token(self, token: str) -> Self:
+        """Return the request with a ``ClientToken``."""
+        return replace(self, params={**self.params, CLIENT_TOKEN: token})
 
 
-def what_is_asked(action: str, params: Mapping[str, Any]) -> str:
-    """Name a call and what it is about, for messages."""
-    if "JobId" in params:
-        return f"{action} of job {params['JobId']}"
-    return f"{action} of {params['Input']}" if "Input" in params else action
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a task instance.
+
+    :param task: dag, run, task and map index
+    :param number: 1 for the first
+    :param max_tries: number of the last attempt whose failure may be retried; a clear raises it, a retry does not
+    :param retries: the task's, as the DAG has it now
+    :param clear_number: how often tasks of the run were cleared
+    """
+
+    task: tuple[str, str, str, int] = ("", "", "", -1)
+    number: int = 1
+    max_tries: int = 0
+    retries: int = 0
+    clear_number: int = 0
+
+    @classmethod
+    def from_context(cls, task: BaseOperator, context: Context) -> Attempt:
+        """Return the attempt that a context belongs to."""
+        ti: Any = context["ti"]
+        run: Any = context["dag_run"]
+        return cls(
+            task=(ti.dag_id, ti.run_id, ti.task_id, ti.map_index),
+            number=ti.try_number,
+            max_tries=ti.max_tries,
+            retries=task.retries or 0,
+            clear_number=run.clear_number or 0,
+        )
 
 
-def submission_unknown(
-    asked: Asked, why: str, *, at: float | None = None, request_id: str | None = None
+@dataclass(frozen=True, slots=True)
+class SubmissionRecord:
+    """What an attempt has recorded of its submission.
+
+    :param action: the submit action
+    :param region: region of the job
+    :param description: the action and what it is about, for messages
+    :param digest: of the request
+    :param at: when it was sent or, with a JobId, when the response arrived; in seconds since the epoch
+    :param attempt: number of the attempt
+    :param max_tries: that of the attempt
+    :param clear_number: that of the attempt
+    :param user_data: the request's ``UserData``
+    :param client_token: the request's ``ClientToken``
+    :param job_id: the job's id; None until the response is there
+    :param request_id: the service's id of the submission
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    action: str
+    region: str
+    description: str
+    digest: str
+    at: float
+    attempt: int
+    max_tries: int
+    clear_number: int = 0
+    user_data: str | None = None
+    client_token: str | None = None
+    job_id: str | None = None
+    request_id: str | None = None
+
+    @property
+    def job(self) -> Submission | None:
+        """The job; None while it is unknown whether there is one."""
+        return None if self.job_id is None else Submission(self.job_id, self.request_id, response={})
+
+    def to_value(self) -> dict[str, Any]:
+        """Return the record for the store; ``state`` is for people who look at it there."""
+        return {"state": "submitted" if self.job_id else "submitting", **asdict(self)}
+
+    @classmethod
+    def from_value(cls, value: object) -> SubmissionRecord:
+        """Read a record; fields of a newer version are ignored.
+
+        :param value: what is in the store
+        :raises ValueError: if it is not a record
+        """
+        return read_primitives(cls, value)
+
+    def is_same_clear(self, attempt: Attempt) -> bool:
+        """Whether the task was not cleared between the record and an attempt: retries resume, clearing starts over."""
+        if self.max_tries != attempt.max_tries:
+            return False
+        # A clear sets max_tries to the number of the last attempt plus the task's retries. If the DAG has fewer
+        # retries by then, that can be the old value.
+        first_after_clear = attempt.max_tries - attempt.retries + 1
+        return attempt.clear_number <= self.clear_number or self.attempt >= first_after_clear
+
+    def __str__(self) -> str:
+        """Say which attempt submitted when, for logs and messages."""
+        return f"attempt {self.attempt} at {utc(self.at)} (RequestId {self.request_id or 'none'})"
+
+
+def unknown_submission(
+    request: SubmissionRequest | SubmissionRecord,
+    why: str,
+    *,
+    at: float | None = None,
+    request_id: str | None = None,
+    is_repeatable: bool = False,
 ) -> ImsSubmitUnknownError:
-    """Return the error for a submission of which nobody knows whether it created a job.
+    """Return the error for a submission of which it is unknown whether it created a job.
 
-    :param asked: the submission
-    :param why: how it came that nobody knows, as a sentence
+    :param request: the submission, or its record
+    :param why: the reason why it is unknown, as a sentence
     :param at: when it was sent, in seconds since the epoch; None for just now
-    :param request_id: the service's id of the request, where one came back
+    :param request_id: the service's id of the request, if one came back
+    :param is_repeatable: whether the next attempt sends the same request with the same ``ClientToken``
     """
     known = [
-        f"sent at {moment(time.time() if at is None else at)}",
+        f"sent at {utc(time.time() if at is None else at)}",
         f"RequestId {request_id or 'none'}",
-        f"request digest {asked.digest}",
-        *([] if asked.user_data is None else [f"UserData {asked.user_data}"]),
+        f"request digest {request.digest}",
+        *([] if request.user_data is None else [f"UserData {request.user_data}"]),
     ]
     return ImsSubmitUnknownError(
-        f"It is unknown whether {asked.what} in {asked.region} created a job. {why} What is known: {', '.join(known)}.",
-        advice=_CHECK if asked.client_token is None else _SAFE_TO_REPEAT,
-        action=asked.action,
+        f"It is unknown whether {request.description} in {request.region} created a job. {why} "
+        f"What is known: {', '.join(known)}.",
+        advice=_CHECK if request.client_token is None else _SAFE_TO_REPEAT,
+        action=request.action,
         request_id=request_id,
+        is_repeatable=is_repeatable,
     )
 
 
-def moment(seconds: float) -> str:
+_CHECK = (
+    "IMS has no list of these jobs: look in the account's bill for a charge at that time, or contact Alibaba Cloud "
+    "support. If you find a JobId, an ImsJobSensor on it gets the result. If there is none, or a second bill does not "
+    "matter: clearing the task submits again."
+)
+_SAFE_TO_REPEAT = "The same request with the same ClientToken may be sent again: it makes no second job."
+
+
+def utc(seconds: float) -> str:
     """Return a time for messages and logs, in UTC.
 
     :param seconds: seconds since the epoch
     """
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-_CHECK = (
-    "IMS has no list of these jobs: look in the account's bill for a charge at that time, or ask Alibaba Cloud support."
-    " Where you find a JobId, an ImsJobSensor on it gets the result. Where there is none, or a second bill does not "
-    "matter: clearing the task submits again."
-)
-_SAFE_TO_REPEAT = "The same request with the same ClientToken may be sent again: it makes no second job."

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
 
-from airflow_provider_ims.exceptions import (
-    ImsConfigurationError,
-    ImsError,
-    ImsJobTimeoutError,
-    ImsPublishError,
-    ImsSubmitUnknownError,
-    without_retry,
-)
-from airflow_provider_ims.hooks.ims import ImsHook
-from airflow_provider_ims.jobs.durable import JobRecord
-from airflow_provider_ims.jobs.outcome import TRIGGER_FAILED, Ending, finish, no_report
-from airflow_provider_ims.jobs.polling import MAX_POLL_INTERVAL, POLL_INTERVAL, TIMEOUT, Duration, Patience
-from airflow_provider_ims.jobs.submission import Request
+from airflow_provider_ims.exceptions import ImsConfigurationError, ImsError, ImsPublishError
+from airflow_provider_ims.hooks.waiting import WaitingHook
+from airflow_provider_ims.jobs.catalog import query_action
+from airflow_provider_ims.jobs.durable import RecoveryPoint, SubmissionStore
+from airflow_provider_ims.jobs.outcome import TRIGGER_FAILED, JobOutcome, finish, unreadable_event
+from airflow_provider_ims.jobs.polling import MAX_POLL_INTERVAL, POLL_INTERVAL, TIMEOUT, Duration, WaitOptions
+from airflow_provider_ims.jobs.retry import OnUnknownSubmit, for_airflow
+from airflow_provider_ims.jobs.submission import SubmissionRequest
+from airflow_provider_ims.jobs.types import ResultKind
 from airflow_provider_ims.links.ims import ImsJobLink
 
 if TYPE_CHECKING:
@@ -28,18 +25,19 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
-    from airflow_provider_ims.jobs.polling import Wait
+    from airflow_provider_ims.jobs.polling import JobWait
+    from airflow_provider_ims.jobs.submission import SubmissionRecord
     from airflow_provider_ims.jobs.types import JobType, Submission
 
 
 class ImsJobBaseOperator(BaseOperator):
-    """Submit a job of one family and, if asked to, wait for it.
+    """Submit a job of one family and, if requested, wait for it.
 
-    A subclass names its ``job_type``, and turns its arguments into the action's parameters in ``job_parameters``.
+    A subclass sets its ``job_type``, and turns its arguments into the action's parameters in ``job_parameters``.
 
     The return value is the JobId, waited or not; the XCom ``job_id`` has it too and ``request_id`` the service's id of
-    the submission, both pushed before the wait. A wait that ends well pushes the job's result (``watermark`` for
-    watermarks).
+    the submission, both pushed before the wait. A wait that ends well pushes the result of the job, under the name that
+    its family gives it.
 
     :param wait_for_completion: whether to wait for the job's end; None means no, unless ``deferrable=True`` is given
     :param deferrable: whether to wait in the triggerer, without a worker slot; None takes ``default_deferrable`` of
@@ -48,21 +46,19 @@ class ImsJobBaseOperator(BaseOperator):
         shortened by up to a tenth at random.
     :param max_poll_interval: longest pause between two polls, in seconds
     :param timeout: how long to wait, in seconds or as a timedelta. An earlier ``execution_timeout`` counts instead.
-    :param no_watermark_after: for jobs without a state: how long silence is to last, from the submission on, to mean
-        that there is no watermark; in seconds or as a timedelta. The task then succeeds, and the text is empty. By
-        default silence never means that, and ends in ``ImsJobTimeoutError``.
-    :param durable: whether a retry goes on with the job that an earlier attempt has submitted, instead of paying for
-        another one. Clearing the task starts over. Needs Airflow 3.3; before, every attempt submits.
-    :param on_unknown_submit: what follows when nobody knows whether a submission created a job, because its answer was
-        lost or its worker died: ``fail`` ends the task without a retry, ``resubmit`` lets the next attempt submit
-        again and perhaps pay twice
+    :param durable: whether a retry resumes the job that an earlier attempt has submitted, instead of paying for another
+        one. Clearing the task starts over. Needs Airflow 3.3; before, every attempt submits.
+    :param on_unknown_submit: what to do if it is unknown whether a submission created a job, because its response was
+        lost or its worker died: ``fail`` ends the task without a retry, ``resubmit`` lets the next attempt submit again
+        and perhaps pay twice
     :param region: region of the job; None takes the connection's (templated)
     :param ims_conn_id: id of the Airflow connection (templated)
+    :param kwargs: those of :class:`~airflow.sdk.BaseOperator`
     """
 
     job_type: ClassVar[JobType]
     cancel_on_kill: bool = False
-    """Whether to cancel the job when the task is killed; families that can be cancelled make it an argument."""
+    """Whether to cancel the job when the task is killed; an argument of families that can be cancelled."""
 
     template_fields: Sequence[str] = ("region", "ims_conn_id")
     operator_extra_links: Sequence[BaseOperatorLink] = (ImsJobLink(),)
@@ -76,11 +72,10 @@ class ImsJobBaseOperator(BaseOperator):
         poll_interval: Duration = POLL_INTERVAL,
         max_poll_interval: Duration = MAX_POLL_INTERVAL,
         timeout: Duration = TIMEOUT,
-        no_watermark_after: Duration | None = None,
         durable: bool = True,
-        on_unknown_submit: Literal["fail", "resubmit"] = "fail",
+        on_unknown_submit: OnUnknownSubmit = "fail",
         region: str | None = None,
-        ims_conn_id: str = ImsHook.default_conn_name,
+        ims_conn_id: str = WaitingHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -89,13 +84,20 @@ class ImsJobBaseOperator(BaseOperator):
         self.poll_interval = poll_interval
         self.max_poll_interval = max_poll_interval
         self.timeout = timeout
-        self.no_watermark_after = no_watermark_after
         self.durable = durable
         self.on_unknown_submit = on_unknown_submit
         self.region = region
         self.ims_conn_id = ims_conn_id
         self._job_id: str | None = None
-        self._record: JobRecord | None = None
+        self._store: SubmissionStore | None = None
+
+    @property
+    def accept_empty_after(self) -> Duration | None:
+        """How long empty responses must last to be the result, None for never.
+
+        Families that report no state have an argument for it, which ``job_type.empty_result_option`` names.
+        """
+        return None
 
     def job_parameters(self, region: str) -> Mapping[str, Any]:
         """Return the parameters of the submit action, by the vendor's names.
@@ -105,80 +107,88 @@ class ImsJobBaseOperator(BaseOperator):
         """
         raise NotImplementedError
 
+    # ---- the life of a job
+
     def execute(self, context: Context) -> str:
-        """Submit the job, or go on with that of an earlier attempt; wait for it if asked to, and return its JobId."""
-        record = self._record = JobRecord.of(self, context, self.job_type, durable=self.durable)
-        hook = ImsHook(ims_conn_id=self.ims_conn_id, region=self.region)
-        with self._earlier_job_in_sight(record):
-            region = hook.settings.region
-            patience = self._patience()
-            self._check_choices()
-            request = Request(self.job_type.submit_action, region, self.job_parameters(region))
-        earlier = self._earlier_job(hook, record, request, patience, context)
-        job = earlier[0] if earlier else self._submit(hook, record, request, patience)
-        submitted = time.time()
-        with self._no_second_bill(record):
-            self._publish(context, job, region)
+        """Submit the job or resume that of an earlier attempt, wait for it if requested, and return its JobId."""
+        with self._safe_retries(context) as store:
+            hook = WaitingHook(ims_conn_id=self.ims_conn_id, region=self.region)
+            request, options = self._validate(hook, store.load())
+            match self._recovery_point(hook, store, request, options, context):
+                case RecoveryPoint.NO_RECORD | RecoveryPoint.ENDED, _:
+                    current = self._submit(hook, store, request, options)
+                case RecoveryPoint.SUBMITTING, _:
+                    store.check_unknown(request, resubmit=self.on_unknown_submit == "resubmit")
+                    current = self._submit(hook, store, request, options)
+                case RecoveryPoint.SUBMITTED, _Current() as current:
+                    self.log.info("Resuming %s %s, submitted by %s", self.job_type.name, self._job_id, store.record)
+            self._publish(context, current.job, request.region)
             if not self._waits():
-                return job.job_id
-            _, wait, ending = earlier or (job, self._wait_for(job.job_id, submitted, patience, context), None)
-            if ending is None:
-                wait.announce()
-                ending = self._look_on(hook, wait, region)
-            return self._finish(context, record, ending)
+                return current.job.job_id
+            wait = current.wait or self._wait_for(current.job.job_id, current.since, options, context)
+            return self._finish(context, store, current.outcome or self._wait(hook, wait, request.region))
 
     def execute_complete(self, context: Context, event: object = None) -> str:
-        """Go on after a deferral: judge what the trigger has seen."""
-        record = JobRecord.of(self, context, self.job_type, durable=self.durable)
-        with self._no_second_bill(record):
-            return self._finish(context, record, Ending.from_event(event, self._job_waited_for(context, record)))
+        """Finish after a deferral: judge the outcome that the trigger reports."""
+        with self._safe_retries(context) as store:
+            job_id = self._deferred_job_id(context, store)
+            return self._finish(context, store, JobOutcome.from_event(event, self.job_type, job_id))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after a deferral; where the trigger broke or never ran, say which job goes on."""
+        """Resume after a deferral; if the trigger broke or never ran, say which job goes on."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowException as error:
             if next_method != TRIGGER_FAILED:
                 raise
-            record = JobRecord.of(self, context, self.job_type, durable=self.durable)
-            with self._no_second_bill(record):
-                why = f"{type(error).__name__}: {error}"
-                raise no_report(self._job_waited_for(context, record), why) from error
+            with self._safe_retries(context) as store:
+                job_id = self._deferred_job_id(context, store)
+                raise unreadable_event(job_id, f"{type(error).__name__}: {error}") from error
 
     def on_kill(self) -> None:
-        """Say what goes on when the task is killed, and cancel the job where that can be done.
+        """Log which job goes on when the task is killed; cancel the job if that is wanted and possible.
 
-        Airflow leaves the process five seconds more: a job that is not submitted yet is called off.
+        Airflow leaves the process five seconds more: a job that is not submitted yet will not be.
         """
-        if self._record is not None:
-            self._record.is_called_off = True
+        if self._store is not None:
+            self._store.stop()
         if self._job_id is not None:
-            hook = ImsHook(ims_conn_id=self.ims_conn_id, region=self.region)
-            hook.abandon(self.job_type, self._job_id, cancel=self.cancel_on_kill, log=self.log)
+            hook = WaitingHook(ims_conn_id=self.ims_conn_id, region=self.region)
+            hook.leave(self.job_type, self._job_id, cancel=self.cancel_on_kill, log=self.log)
 
-    # ---- to the job
+    # ---- its steps
 
     @contextmanager
-    def _earlier_job_in_sight(self, record: JobRecord) -> Iterator[None]:
-        """Do not lose sight of the job of an earlier attempt where connection or arguments are wrong by now."""
-        before = record.current
-        self._job_id = before.job_id if before else None
+    def _safe_retries(self, context: Context) -> Iterator[SubmissionStore]:
+        """Leave to Airflow's retries only the errors that :func:`~airflow_provider_ims.jobs.retry.may_retry` allows."""
+        store = self._store = SubmissionStore.open(self, context, self.job_type, durable=self.durable)
         try:
-            yield
+            yield store
+        except ImsError as error:
+            raised = for_airflow(error, store.state, self.on_unknown_submit)
+            if raised is error:
+                raise
+            raise raised from error.__cause__
+
+    def _validate(self, hook: WaitingHook, record: SubmissionRecord | None) -> tuple[SubmissionRequest, WaitOptions]:
+        """Check all arguments before any call, and log which job goes on if they are wrong by now."""
+        self._job_id = record.job_id if record else None
+        try:
+            region = hook.settings.region
+            options = WaitOptions.checked(
+                self.job_type,
+                poll_interval=self.poll_interval,
+                max_poll_interval=self.max_poll_interval,
+                timeout=self.timeout,
+                accept_empty_after=self.accept_empty_after,
+                execution_timeout=self.execution_timeout,
+            )
+            self._check_choices()
+            return SubmissionRequest(self.job_type, region, self.job_parameters(region)), options
         except ImsConfigurationError:
             if self._job_id is not None:
-                self.log.warning("Job %s goes on, and is billed. It was submitted by %s", self._job_id, before)
+                self.log.warning("Job %s goes on, and is billed. It was submitted by %s", self._job_id, record)
             raise
-
-    def _patience(self) -> Patience:
-        return Patience.checked(
-            self.job_type,
-            poll_interval=self.poll_interval,
-            max_poll_interval=self.max_poll_interval,
-            timeout=self.timeout,
-            no_watermark_after=self.no_watermark_after,
-            execution_timeout=self.execution_timeout,
-        )
 
     def _check_choices(self) -> None:
         for name, choices, hint in (
@@ -190,56 +200,63 @@ class ImsJobBaseOperator(BaseOperator):
             value = getattr(self, name)
             if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
                 raise ImsConfigurationError(f"{name} is {value!r}. Give {hint}, or leave it out.")
-        if self.no_watermark_after is not None and not self._waits():
+        if self.accept_empty_after is not None and not self._waits():
             raise ImsConfigurationError(
-                "no_watermark_after is given, and the task does not wait. Give deferrable=True or "
-                "wait_for_completion=True too, or leave it out."
+                f"{self.job_type.empty_result_option} is given, and the task does not wait. Give deferrable=True or "
+                f"wait_for_completion=True too, or leave it out."
             )
+        if self._waits():
+            query_action(self.job_type)
 
-    def _earlier_job(
-        self, hook: ImsHook, record: JobRecord, request: Request, patience: Patience, context: Context
-    ) -> tuple[Submission, Wait, Ending | None] | None:
-        """Return the job of an earlier attempt, the wait for it and its end, if it has one; None if there is none.
+    def _recovery_point(
+        self,
+        hook: WaitingHook,
+        store: SubmissionStore,
+        request: SubmissionRequest,
+        options: WaitOptions,
+        context: Context,
+    ) -> tuple[RecoveryPoint, _Current | None]:
+        """Return what this attempt finds, and the job to resume; a submitted job is polled once.
 
-        :raises ImsSubmitUnknownError: if an earlier attempt may have submitted a job, and it is not to be done again
+        :raises ImsConfigurationError: if the query is not valid
         """
-        before = record.job_to_go_on_with(request, resubmit_unknown=self.on_unknown_submit == "resubmit")
-        if before is None or before.job is None:
-            return None
-        wait = self._wait_for(before.job.job_id, before.at, patience, context)
-        ending = hook.glance(wait)
-        if ending is not None and ending.is_failure_of_the_job:
-            self.log.warning("Submitting a new job: %s has %s. It was submitted by %s", wait.job_id, ending.end, before)
-            return None
-        self.log.info("Going on with %s %s, submitted by %s", self.job_type.name, wait.job_id, before)
-        return before.job, wait, ending
-
-    def _submit(self, hook: ImsHook, record: JobRecord, request: Request, patience: Patience) -> Submission:
-        if self.durable and not record.outlives_the_attempt:
-            self.log.info(
-                "Airflow before 3.3 keeps nothing from attempt to attempt: should this one die, a retry submits again"
+        point = store.recovery_point(request)
+        record = store.record
+        if point is not RecoveryPoint.SUBMITTED or record is None or record.job is None:
+            return point, None
+        wait = self._wait_for(record.job.job_id, record.at, options, context)
+        outcome = hook.poll_once(wait) if self.job_type.query_action else None
+        if outcome is not None and outcome.is_failure_of_the_job:
+            self.log.warning(
+                "Submitting a new job: %s has %s. It was submitted by %s", wait.job_id, outcome.kind, record
             )
-        request = record.begin(request, wait=patience.timeout)
-        try:
-            job = hook.submit(self.job_type, request.params, witness=record)
-        except ImsSubmitUnknownError as unknown:
-            if self.on_unknown_submit == "resubmit" or request.client_token is not None:
-                raise
-            raise without_retry(unknown) from None
+            return RecoveryPoint.ENDED, None
+        self.log.info("Resuming %s %s, submitted by %s", self.job_type.name, wait.job_id, record)
+        return point, _Current(record.job, record.at, wait, outcome)
+
+    def _submit(
+        self, hook: WaitingHook, store: SubmissionStore, request: SubmissionRequest, options: WaitOptions
+    ) -> _Current:
+        if self.durable and not store.is_durable:
+            self.log.info(
+                "Airflow before 3.3 keeps nothing from attempt to attempt: if this one dies, a retry submits again"
+            )
+        request = store.start(request, wait=options.timeout)
+        job = hook.submit(self.job_type, request.params, observer=store)
         self._job_id = job.job_id
-        # Logged first: should the XCom fail, the log still has the id of a job that is billed.
+        # Logged first: if the XCom fails, the log still has the id of a job that is billed.
         self.log.info(
             "Submitted %s %s for %s in %s (RequestId %s)",
             self.job_type.name,
             job.job_id,
-            request.params.get("Input", "its input"),
+            request.subject or "its input",
             request.region,
             job.request_id,
         )
-        return job
+        return _Current(job, time.time())
 
-    def _wait_for(self, job_id: str, since: float, patience: Patience, context: Context) -> Wait:
-        return patience.wait_for(
+    def _wait_for(self, job_id: str, since: float, options: WaitOptions, context: Context) -> JobWait:
+        return options.wait_for(
             self.job_type,
             job_id,
             since=since,
@@ -248,31 +265,18 @@ class ImsJobBaseOperator(BaseOperator):
             log=self.log,
         )
 
-    def _look_on(self, hook: ImsHook, wait: Wait, region: str) -> Ending:
-        """Wait for the job on this worker and return how that ended, or hand the wait over to the triggerer."""
+    def _wait(self, hook: WaitingHook, wait: JobWait, region: str) -> JobOutcome:
+        """Wait on this worker and return the outcome, or hand the wait over to the triggerer."""
+        wait.announce()
         if not self._defers():
-            return hook.watch(wait)
-        # Not twice: the job of an earlier attempt was looked at to see whether it has failed.
-        ending = None if wait.polls else hook.glance(wait)
-        if ending is None:
-            from airflow_provider_ims.triggers.job import defer  # noqa: PLC0415 - only for who defers
+            return hook.poll_until_done(wait)
+        # A resumed job was polled already, to see whether it has failed.
+        outcome = None if wait.polls else hook.poll_once(wait)
+        if outcome is None:
+            from airflow_provider_ims.triggers.job import defer  # noqa: PLC0415 - only for tasks that defer
 
             defer(self, wait, ims_conn_id=self.ims_conn_id, region=region, cancel_on_kill=self.cancel_on_kill)
-        return ending
-
-    # ---- from the job
-
-    @contextmanager
-    def _no_second_bill(self, record: JobRecord) -> Iterator[None]:
-        """Leave to Airflow's retries only what does not pay for a second job."""
-        try:
-            yield
-        except ImsJobTimeoutError:  # never retried
-            raise
-        except ImsError as error:
-            if record.retry_is_safe:
-                raise
-            raise without_retry(error) from error.__cause__
+        return outcome
 
     def _waits(self) -> bool:
         return bool(self.deferrable) if self.wait_for_completion is None else self.wait_for_completion
@@ -282,19 +286,21 @@ class ImsJobBaseOperator(BaseOperator):
             return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
         return self.deferrable
 
-    def _finish(self, context: Context, record: JobRecord, ending: Ending) -> str:
-        if ending.is_failure_of_the_job:
-            record.forget()
+    def _finish(self, context: Context, store: SubmissionStore, outcome: JobOutcome) -> str:
+        if outcome.is_failure_of_the_job:
+            store.delete()
         name = self.job_type.result_name
-        self._hand_on(context, ending.job_id, {name: finish(ending)}, what=name)
-        return ending.job_id
+        result = finish(outcome, self.job_type)
+        if self.job_type.result_kind is not ResultKind.NONE:
+            self._push(context, outcome.job_id, {name: result}, what=name)
+        return outcome.job_id
 
     def _publish(self, context: Context, job: Submission, region: str) -> None:
         link = ImsJobLink.value(self.job_type, region=region, job_id=job.job_id)
         xcoms = {"job_id": job.job_id, "request_id": job.request_id, ImsJobLink.key: link}
-        self._hand_on(context, job.job_id, xcoms, what="id")
+        self._push(context, job.job_id, xcoms, what="id")
 
-    def _hand_on(self, context: Context, job_id: str, xcoms: Mapping[str, Any], *, what: str) -> None:
+    def _push(self, context: Context, job_id: str, xcoms: Mapping[str, Any], *, what: str) -> None:
         if not self.do_xcom_push:
             return
         try:
@@ -303,18 +309,29 @@ class ImsJobBaseOperator(BaseOperator):
         except Exception as error:
             raise ImsPublishError(
                 f"Job {job_id} is submitted and will be billed, and its {what} could not be pushed to XCom: {error}.",
-                advice="Where Airflow does not retry this, go on with the JobId by hand: clearing the task submits a "
-                "second job.",
+                advice="If Airflow does not retry this, use the JobId by hand: clearing the task submits a second job.",
                 job_id=job_id,
             ) from error
 
-    def _job_waited_for(self, context: Context, record: JobRecord) -> str | None:
-        """Return the JobId from before the deferral, None where it cannot be told."""
-        if record.current is not None and record.current.job_id is not None:
-            return record.current.job_id
+    def _deferred_job_id(self, context: Context, store: SubmissionStore) -> str | None:
+        """Return the JobId from before the deferral, None if it is not known."""
+        record = store.load()
+        store.note_job()
+        if record is not None and record.job_id is not None:
+            return record.job_id
         ti = context["ti"]
         try:
             job_id = ti.xcom_pull(task_ids=self.task_id, key="job_id", map_indexes=ti.map_index)
         except Exception:  # noqa: BLE001 - the event has it too: nothing may come between a paid job and its result
             return None
         return job_id if isinstance(job_id, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Current:
+    """The job of this attempt and since when it runs; if it was polled already, the wait and how that has ended."""
+
+    job: Submission
+    since: float
+    wait: JobWait | None = None
+    outcome: JobOutcome | None = None

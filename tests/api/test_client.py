@@ -13,26 +13,27 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_ims.api.client import ImsClient
-from airflow_provider_ims.connection.settings import AccessKey, ImsSettings
+from airflow_provider_ims.api.protocol import ApiRequest
+from airflow_provider_ims.connection.credentials import AccessKey
+from airflow_provider_ims.connection.settings import ImsSettings
 from airflow_provider_ims.exceptions import (
     ImsApiError,
     ImsConfigurationError,
-    ImsCredentialsError,
     ImsError,
     ImsRecordError,
     ImsRequestError,
-    ImsServiceError,
     ImsSubmitUnknownError,
     ImsThrottledError,
     ImsTransportError,
 )
+from tests.responses import REJECTED, UNKNOWN, Case, error_response, response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from airflow_provider_ims.api.observer import SubmissionObserver
     from airflow_provider_ims.emulator.process import EmulatorProcess
-    from airflow_provider_ims.jobs.submission import SubmissionWitness
 
 SUBMIT = "SubmitCopyrightExtractJob"
 QUERY = "QueryCopyrightExtractJob"
@@ -54,20 +55,19 @@ def settings(ims_emulator: EmulatorProcess) -> ImsSettings:
     )
 
 
-def answer(status: int, body: object, **options: Any) -> dict[str, Any]:
-    """Return the options of a fault that answers with a body: text as it is, anything else as JSON."""
-    text = body if isinstance(body, str) else json.dumps(body)
-    return {"status": status, "body": text, **options}
+def request(action: str, params: dict[str, Any]) -> ApiRequest:
+    """Return a request that names its job or its media, as the hook does."""
+    return ApiRequest(action, params, subject="job J" if action == QUERY else json.dumps(params.get("Input")))
 
 
 async def call(settings: ImsSettings, action: str = QUERY, params: dict[str, Any] | None = None) -> dict[str, Any]:
     async with ImsClient(settings) as client:
-        return await client.call(action, params or {"JobId": "J"})
+        return await client.call(request(action, {"JobId": "J"} if params is None else params))
 
 
-async def submit(settings: ImsSettings, witness: SubmissionWitness | None = None) -> dict[str, Any]:
+async def submit(settings: ImsSettings, observer: SubmissionObserver | None = None) -> dict[str, Any]:
     async with ImsClient(settings) as client:
-        return await client.submit(SUBMIT, SUBMISSION, witness)
+        return await client.submit(request(SUBMIT, SUBMISSION), observer)
 
 
 async def test_submission_arrives_once_and_whole(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
@@ -80,37 +80,37 @@ async def test_submission_arrives_once_and_whole(ims_emulator: EmulatorProcess, 
     assert [job["job_id"] for job in ims_emulator.jobs()] == [body["Data"]["JobId"]]
 
 
-class Witness:
-    """Writes down what it is told.
+class Observer:
+    """Records what it is told.
 
-    :param refuses: what it raises when the request is about to be sent
+    :param refuses: what it raises before the request is sent
     """
 
     def __init__(self, refuses: Exception | None = None) -> None:
         self.told: list[str] = []
         self.refuses = refuses
 
-    def about_to_send(self) -> None:
-        self.told.append("about to send")
+    def before_send(self) -> None:
+        self.told.append("before_send")
         if self.refuses is not None:
             raise self.refuses
 
-    def not_carried_out(self) -> None:
-        self.told.append("not carried out")
+    def on_rejected(self) -> None:
+        self.told.append("on_rejected")
 
-    def answered(self, response: dict[str, Any]) -> None:
-        self.told.append(f"answered {response['Data']['JobId']}")
+    def on_accepted(self, response: dict[str, Any]) -> None:
+        self.told.append(f"on_accepted {response['Data']['JobId']}")
 
-    def lost(self, request_id: str | None) -> None:
-        raise AssertionError("that is the hook's part")
+    def on_unknown(self, request_id: str | None) -> None:
+        raise AssertionError("the hook calls it")
 
 
 async def told_of(settings: ImsSettings) -> list[str]:
-    """Return what a witness of a submission was told, whatever came of it."""
-    witness = Witness()
+    """Return what the observer of a submission was told, whatever its outcome."""
+    observer = Observer()
     with contextlib.suppress(ImsError):
-        await submit(settings, witness)
-    return witness.told
+        await submit(settings, observer)
+    return observer.told
 
 
 REFUSAL = {"status": 400, "body": '{"Code": "InvalidParameter.Input"}'}
@@ -119,19 +119,19 @@ REFUSAL = {"status": 400, "body": '{"Code": "InvalidParameter.Input"}'}
 @pytest.mark.parametrize(
     ("kind", "options", "told"),
     [
-        (None, {}, ["about to send", "answered {}"]),
-        ("throttle", {}, ["about to send", "not carried out"]),
-        ("answer", REFUSAL, ["about to send", "not carried out"]),
-        ("cut_before", {}, ["about to send"]),
-        ("cut_after", {}, ["about to send"]),
-        ("html_502", {}, ["about to send"]),
-        ("hang", {}, ["about to send"]),
+        (None, {}, ["before_send", "on_accepted {}"]),
+        ("throttle", {}, ["before_send", "on_rejected"]),
+        ("answer", REFUSAL, ["before_send", "on_rejected"]),
+        ("cut_before", {}, ["before_send"]),
+        ("cut_after", {}, ["before_send"]),
+        ("html_502", {}, ["before_send"]),
+        ("hang", {}, ["before_send"]),
     ],
 )
-async def test_witness_is_told_what_becomes_of_a_submission(
+async def test_observer_is_told_the_outcome_of_a_submission(
     kind: str | None, options: dict[str, Any], told: list[str], ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
-    """A witness knows before the service does, and hears of the job, or that certainly none was created."""
+    """An observer is told before the service gets the request, and then of the job, or that none was created."""
     if kind:
         ims_emulator.fault(SUBMIT, kind, **options)
     seen = await told_of(dataclasses.replace(settings, read_timeout=0.5))
@@ -139,40 +139,40 @@ async def test_witness_is_told_what_becomes_of_a_submission(
 
 
 @pytest.mark.parametrize("endpoint", [PORT_OF_NOBODY, "https://ims.invalid", "TLS"])
-async def test_witness_is_not_bothered_where_there_is_no_connection(
+async def test_observer_is_told_nothing_without_a_connection(
     endpoint: str, ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
-    """As long as the connection does not stand, handshake included, there is nothing that could be lost."""
+    """Until the connection is open, TLS included, no job can exist: the observer is not called."""
     if endpoint == "TLS":
         endpoint = settings.endpoint.replace("http://", "https://")
     assert await told_of(dataclasses.replace(settings, endpoint=endpoint)) == []
 
 
-async def test_witness_can_keep_a_submission_from_being_sent(
+async def test_observer_can_keep_a_submission_from_being_sent(
     ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
-    """What the witness raises is what the caller gets; the connection is closed and nothing went over it."""
-    witness = Witness(refuses=ImsRecordError("no"))
+    """An exception of before_send reaches the caller; the connection is closed and nothing was sent over it."""
+    observer = Observer(refuses=ImsRecordError("no"))
     with pytest.raises(ImsRecordError):
-        await submit(settings, witness)
-    assert witness.told == ["about to send", "not carried out"]
+        await submit(settings, observer)
+    assert observer.told == ["before_send", "on_rejected"]
     assert ims_emulator.requests() == []
 
 
-async def test_witness_of_an_interrupted_submission(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
-    """An interruption after the request went out says nothing of the job."""
+async def test_observer_of_an_interrupted_submission(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
+    """An interruption after the request was sent leaves the outcome unknown: the observer is told nothing more."""
     ims_emulator.fault(SUBMIT, "hang")
-    witness = Witness()
+    observer = Observer()
     with pytest.raises(ImsSubmitUnknownError):
-        await asyncio.wait_for(submit(settings, witness), 0.3)
-    assert witness.told == ["about to send"]
+        await asyncio.wait_for(submit(settings, observer), 0.3)
+    assert observer.told == ["before_send"]
 
 
 async def test_any_text_survives_the_signature(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
     """What is signed is what is sent, whatever characters it has."""
     nasty = "夜 +&=?#%2F~*'()/\"\\ü"
     async with ImsClient(settings) as client:
-        await client.submit(SUBMIT, {**SUBMISSION, "UserData": nasty})
+        await client.submit(request(SUBMIT, {**SUBMISSION, "UserData": nasty}))
     assert ims_emulator.requests()[0]["parameters"]["UserData"] == nasty
 
 
@@ -181,57 +181,59 @@ async def test_queries_share_a_connection_and_a_submission_has_its_own(
 ) -> None:
     """Queries keep a connection alive; a submission never travels on one that may have died unseen."""
     async with ImsClient(settings) as client:
-        job_id = (await client.submit(SUBMIT, SUBMISSION))["Data"]["JobId"]
+        job_id = (await client.submit(request(SUBMIT, SUBMISSION)))["Data"]["JobId"]
         for _ in range(3):
-            await client.call(QUERY, {"JobId": job_id})
-        await client.submit(SUBMIT, SUBMISSION)
+            await client.call(request(QUERY, {"JobId": job_id}))
+        await client.submit(request(SUBMIT, SUBMISSION))
     used = [request["connection"] for request in ims_emulator.requests()]
     assert used[1] == used[2] == used[3]
     assert len({used[0], used[1], used[4]}) == 3
 
 
-async def test_query_goes_out_again_where_a_kept_connection_broke(
-    ims_emulator: EmulatorProcess, settings: ImsSettings
+@pytest.mark.parametrize("nth", [1, 2])
+async def test_query_is_sent_again_if_its_connection_broke(
+    nth: int, ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
-    """The service may close a connection while nobody uses it; the next query must not fail for that."""
-    ims_emulator.fault(LIST, "cut_before", nth=2)
+    """The service may close a kept connection; a new one that breaks is treated alike."""
+    ims_emulator.fault(LIST, "cut_before", nth=nth)
     async with ImsClient(settings) as client:
-        await client.call(LIST, {})
-        assert (await client.call(LIST, {}))["StatusCode"] == 200
+        await client.call(request(LIST, {}))
+        assert (await client.call(request(LIST, {})))["StatusCode"] == 200
     used = [request["connection"] for request in ims_emulator.requests()]
-    assert used[0] == used[1] != used[2]
+    assert used[nth - 1] != used[nth]
+    assert len(used) == 3
 
 
 async def test_query_goes_out_again_only_once(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
     """Where the new connection breaks too, the caller is told."""
     ims_emulator.fault(LIST, "cut_before", nth=2, times=2)
     async with ImsClient(settings) as client:
-        await client.call(LIST, {})
+        await client.call(request(LIST, {}))
         with pytest.raises(ImsTransportError, match=r"was sent to .* the connection broke"):
-            await client.call(LIST, {})
+            await client.call(request(LIST, {}))
     assert len(ims_emulator.requests()) == 3
 
 
-@pytest.mark.parametrize(("kind", "nth"), [("cut_before", 1), ("hang", 2), ("internal_error", 2)])
-async def test_query_goes_out_once_where_its_connection_is_not_to_blame(
-    kind: str, nth: int, ims_emulator: EmulatorProcess, settings: ImsSettings
+@pytest.mark.parametrize("kind", ["hang", "internal_error"])
+async def test_query_is_sent_once_if_its_connection_did_not_break(
+    kind: str, ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
-    """A new connection that breaks, silence and an answer are for the policy of waiting to judge."""
-    ims_emulator.fault(LIST, kind, nth=nth)
+    """A time-out and an error response are left to the poll policy."""
+    ims_emulator.fault(LIST, kind, nth=2)
     async with ImsClient(dataclasses.replace(settings, read_timeout=0.5)) as client:
-        with pytest.raises(ImsError):  # noqa: PT012 - the first call or the second
-            for _ in range(nth):
-                await client.call(LIST, {})
-    assert len(ims_emulator.requests()) == nth
+        await client.call(request(LIST, {}))
+        with pytest.raises(ImsError):
+            await client.call(request(LIST, {}))
+    assert len(ims_emulator.requests()) == 2
 
 
 async def test_what_is_no_query_never_goes_out_again(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
     """A submission through call(), against all advice, is not sent twice by us."""
     ims_emulator.fault(SUBMIT, "cut_after")
     async with ImsClient(settings) as client:
-        await client.call(LIST, {})
+        await client.call(request(LIST, {}))
         with pytest.raises(ImsTransportError):
-            await client.call(SUBMIT, SUBMISSION)
+            await client.call(request(SUBMIT, SUBMISSION))
     assert ims_emulator.bill()["jobs"] == 1
 
 
@@ -239,67 +241,13 @@ async def test_closed_client_opens_a_new_session(ims_emulator: EmulatorProcess, 
     """A client that was closed can be used again."""
     client = ImsClient(settings)
     for _ in range(2):
-        await client.call("QueryCopyrightJobList", {"PageSize": 1})
+        await client.call(request("QueryCopyrightJobList", {"PageSize": 1}))
         await client.aclose()
     await client.aclose()
     assert len(ims_emulator.requests()) == 2
 
 
-Case = tuple[str, dict[str, Any], type[ImsError], str | None, str]
-ERROR = {"RequestId": "REQ-1", "HostId": "h", "Message": "the service's words"}
-
-
-def refusal(status: int, code: str, **more: Any) -> dict[str, Any]:
-    return answer(status, {**ERROR, "Code": code, **more})
-
-
-REFUSALS: list[Case] = [
-    ("throttled", refusal(400, "Throttling.User"), ImsThrottledError, "Throttling.User", "calls too often"),
-    ("throttled, 429", refusal(429, "Throttling"), ImsThrottledError, "Throttling", "calls too often"),
-    ("throttled, 503", refusal(503, "Throttling.Api"), ImsThrottledError, "Throttling.Api", "calls too often"),
-    ("unavailable", refusal(503, "ServiceUnavailable"), ImsServiceError, "ServiceUnavailable", "Try again later"),
-    ("key", refusal(404, "InvalidAccessKeyId.NotFound"), ImsCredentialsError, None, "Check the keys"),
-    ("key, 400", refusal(400, "InvalidAccessKeyId.Inactive"), ImsCredentialsError, None, "Check the keys"),
-    ("signature", refusal(403, "SignatureDoesNotMatch"), ImsCredentialsError, None, "Check the keys"),
-    ("token", refusal(400, "InvalidSecurityToken.Expired"), ImsCredentialsError, None, "Check the keys"),
-    ("clock", refusal(400, "InvalidTimeStamp.Expired"), ImsCredentialsError, None, "Set the clock"),
-    ("permission", refusal(403, "Forbidden.RAM"), ImsCredentialsError, None, "Grant the RAM action ice:"),
-    ("permission", refusal(403, "NoPermission"), ImsCredentialsError, None, "Grant the RAM action ice:"),
-    ("no plan", refusal(403, "Forbidden.SubscriptionRequired"), ImsCredentialsError, None, "that IMS is activated"),
-    ("parameter", refusal(400, "InvalidParameter.Input"), ImsRequestError, None, "Correct the arguments"),
-    ("missing", refusal(400, "MissingInput"), ImsRequestError, None, "Correct the arguments"),
-    ("action", refusal(404, "InvalidAction.NotFound"), ImsRequestError, None, "Correct the arguments"),
-    ("region", refusal(400, "UnsupportedOperation"), ImsRequestError, None, "Correct the arguments"),
-    ("other", refusal(400, "Strange.Thing"), ImsApiError, "Strange.Thing", "open a ticket"),
-    ("no code, 403", answer(403, ERROR), ImsApiError, None, "HTTP 403 and no error code"),
-    ("empty object, 400", answer(400, {}), ImsApiError, None, "HTTP 400 and no error code"),
-    ("list, 400", answer(400, [ERROR]), ImsApiError, None, "a body of 73 bytes, which is not the service's JSON"),
-    ("HTML, 413", answer(413, "<HTML>no</HTML>"), ImsApiError, None, "an HTML page, which is not the service's JSON"),
-]
-
-LOST: list[Case] = [
-    ("internal error", refusal(500, "InternalError"), ImsServiceError, "InternalError", "Try again later"),
-    ("unknown code, 500", refusal(500, "SystemError"), ImsServiceError, "SystemError", "Try again later"),
-    ("unknown code, 504", refusal(504, "GatewayTimeout"), ImsServiceError, "GatewayTimeout", "Try again later"),
-    ("parameter, 500", refusal(500, "InvalidStatus"), ImsRequestError, "InvalidStatus", "Correct the arguments"),
-    ("HTML, 408", answer(408, "<html>"), ImsApiError, None, "HTTP 408 and an HTML page"),
-    ("empty, 499", answer(499, ""), ImsApiError, None, "HTTP 499 and an empty body"),
-    ("200, code", refusal(200, "Strange"), ImsApiError, "Strange", "was refused: Strange"),
-    ("200, Success false", refusal(200, "Strange", Success=False), ImsApiError, "Strange", "was refused: Strange"),
-    ("nonce used", refusal(400, "SignatureNonceUsed"), ImsServiceError, "SignatureNonceUsed", "Try again later"),
-    ("HTML, 502", answer(502, "<html>", content_type="text/html"), ImsServiceError, None, "HTTP 502 and an HTML page"),
-    ("empty, 504", answer(504, ""), ImsServiceError, None, "HTTP 504 and an empty body"),
-    ("empty object, 500", answer(500, {}), ImsServiceError, None, "HTTP 500 and no error code"),
-    ("list, 500", answer(500, []), ImsServiceError, None, "HTTP 500 and a body of 2 bytes"),
-    ("text, 200", answer(200, "fine"), ImsServiceError, None, "HTTP 200 and a body of 4 bytes"),
-    ("empty, 200", answer(200, " "), ImsServiceError, None, "HTTP 200 and an empty body"),
-    ("list, 200", answer(200, []), ImsServiceError, None, "HTTP 200 and a body of 2 bytes"),
-    ("redirect with JSON", answer(302, {}), ImsServiceError, None, "HTTP 302 and no error code"),
-    ("redirect", answer(302, "", headers={"Location": "/x"}), ImsServiceError, None, "HTTP 302 and an empty body"),
-]
-
-
-@pytest.mark.parametrize("case", [*REFUSALS, *LOST], ids=lambda case: case[0])
+@pytest.mark.parametrize("case", [*REJECTED, *UNKNOWN], ids=lambda case: case[0])
 async def test_answer_to_a_query_becomes_an_error(
     case: Case, ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
@@ -319,7 +267,7 @@ async def test_answer_to_a_query_becomes_an_error(
     assert len(ims_emulator.requests()) == 1
 
 
-@pytest.mark.parametrize("case", REFUSALS, ids=lambda case: case[0])
+@pytest.mark.parametrize("case", REJECTED, ids=lambda case: case[0])
 async def test_refused_submission_is_known_to_be_refused(
     case: Case, ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
@@ -332,18 +280,16 @@ async def test_refused_submission_is_known_to_be_refused(
     assert len(ims_emulator.requests()) == 1
 
 
-@pytest.mark.parametrize("case", LOST, ids=lambda case: case[0])
+@pytest.mark.parametrize("case", UNKNOWN, ids=lambda case: case[0])
 async def test_submission_with_an_unclear_answer_is_unknown(
     case: Case, ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
-    """Where the answer leaves open whether a job exists, the error says so, and what is known and to be done."""
+    """If the response leaves open whether a job exists, the error is of the class that says so, with the reason."""
     _, options, _, _, _ = case
     ims_emulator.fault(SUBMIT, "answer", **options)
-    with pytest.raises(ImsSubmitUnknownError, match="It is unknown whether SubmitCopyrightExtractJob of") as caught:
+    with pytest.raises(ImsSubmitUnknownError, match=f"^{SUBMIT} of .*{MEDIA}.* in cn-shanghai ") as caught:
         await submit(settings)
-    assert MEDIA in str(caught.value)
     assert "Try again" not in str(caught.value)
-    assert "clearing the task submits again" in str(caught.value)
     assert len(ims_emulator.requests()) == 1
 
 
@@ -372,7 +318,7 @@ async def test_query_without_an_answer(ims_emulator: EmulatorProcess, settings: 
     """A query that was sent and not answered says so, and names the time-out to raise."""
     ims_emulator.fault(QUERY, "hang")
     with pytest.raises(
-        ImsTransportError, match=r"was sent to .*no answer.*it did not answer in time.*read_timeout"
+        ImsTransportError, match=r"was sent to .*no response.*it did not respond in time.*read_timeout"
     ) as e:
         await call(dataclasses.replace(settings, read_timeout=0.2))
     assert e.value.sent
@@ -414,7 +360,7 @@ async def test_connect_timeout(settings: ImsSettings) -> None:
                 filler.setblocking(False)  # noqa: FBT003 - its only parameter
                 filler.connect_ex(("127.0.0.1", port))
             slow = dataclasses.replace(settings, endpoint=f"http://127.0.0.1:{port}", connect_timeout=0.3)
-            with pytest.raises(ImsTransportError, match=r"was not sent: .*it did not answer in time") as caught:
+            with pytest.raises(ImsTransportError, match=r"was not sent: .*it did not respond in time") as caught:
                 await submit(slow)
         finally:
             for filler in fillers:
@@ -427,7 +373,7 @@ async def test_pause_of_a_throttling_answer_is_in_milliseconds(
     header: str, seconds: float | None, ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
     """x-acs-retry-after has milliseconds; what is no positive number is no advice."""
-    throttled = refusal(400, "Throttling.User", headers=None)
+    throttled = error_response(400, "Throttling.User", headers=None)
     throttled["headers"] = {"x-acs-retry-after": header}
     ims_emulator.fault(QUERY, "answer", **throttled)
     with pytest.raises(ImsThrottledError) as caught:
@@ -437,7 +383,9 @@ async def test_pause_of_a_throttling_answer_is_in_milliseconds(
 
 async def test_diagnosis_link_of_the_service_is_kept(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
     """Recommend is a link to the vendor's diagnosis of this very request."""
-    ims_emulator.fault(QUERY, "answer", **refusal(400, "InvalidJob", Recommend="https://example.com/diagnose?q=1"))
+    ims_emulator.fault(
+        QUERY, "answer", **error_response(400, "InvalidJob", Recommend="https://example.com/diagnose?q=1")
+    )
     with pytest.raises(ImsRequestError, match=r"Diagnosis: https://example.com/diagnose\?q=1"):
         await call(settings)
 
@@ -446,15 +394,15 @@ async def test_request_id_of_the_header_where_the_body_has_none(
     ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
     """An unreadable answer still has a request id for the ticket."""
-    ims_emulator.fault(SUBMIT, "answer", **answer(502, "<html>", headers={"x-acs-request-id": "REQ-9"}))
-    with pytest.raises(ImsSubmitUnknownError, match="RequestId REQ-9") as caught:
+    ims_emulator.fault(SUBMIT, "answer", **response(502, "<html>", headers={"x-acs-request-id": "REQ-9"}))
+    with pytest.raises(ImsSubmitUnknownError) as caught:
         await submit(settings)
     assert caught.value.request_id == "REQ-9"
 
 
 async def test_long_text_of_the_service_is_cut(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
     """A message of the service does not fill the log."""
-    ims_emulator.fault(QUERY, "answer", **refusal(400, "InvalidX", Message="long " * 5000))
+    ims_emulator.fault(QUERY, "answer", **error_response(400, "InvalidX", Message="long " * 5000))
     with pytest.raises(ImsRequestError) as caught:
         await call(settings)
     assert len(str(caught.value)) < 1000
@@ -527,18 +475,17 @@ async def test_cancelled_call_closes_cleanly(ims_emulator: EmulatorProcess, sett
     ims_emulator.fault(QUERY, "hang")
     async with ImsClient(settings) as client:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(client.call(QUERY, {"JobId": "J"}), 0.2)
-        assert await client.call("QueryCopyrightJobList", {"PageSize": 1})
+            await asyncio.wait_for(client.call(request(QUERY, {"JobId": "J"})), 0.2)
+        assert await client.call(request("QueryCopyrightJobList", {"PageSize": 1}))
 
 
 async def test_cancelled_submission_is_unknown_once_it_was_sent(
-    ims_emulator: EmulatorProcess, settings: ImsSettings, caplog: pytest.LogCaptureFixture
+    ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
-    """Who stops waiting for the answer is told, and the log too, that a job may exist."""
+    """A caller that stops waiting for the response is told that a job may exist."""
     ims_emulator.fault(SUBMIT, "hang")
-    with pytest.raises(ImsSubmitUnknownError, match="It was interrupted while it waited for the answer"):
+    with pytest.raises(ImsSubmitUnknownError, match="It was interrupted while it waited for the response"):
         await asyncio.wait_for(submit(settings), 0.3)
-    assert "It is unknown whether" in caplog.text
 
 
 async def test_cancelled_submission_that_was_not_sent_is_just_cancelled(settings: ImsSettings) -> None:

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_ims.api import pool
-from airflow_provider_ims.api.pool import SharedClients
+from airflow_provider_ims.api.pool import ClientPool
 from airflow_provider_ims.exceptions import ImsConfigurationError
 from airflow_provider_ims.hooks.ims import ImsHook
-from airflow_provider_ims.jobs.polling import Wait
-from airflow_provider_ims.jobs.types import COPYRIGHT_EXTRACT
+from airflow_provider_ims.hooks.waiting import WaitingHook
+from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT
+from airflow_provider_ims.jobs.polling import JobWait
+from airflow_provider_ims.jobs.timers import SharedTimers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from airflow_provider_ims.emulator.process import EmulatorProcess
 
@@ -50,7 +52,7 @@ def look_ups(monkeypatch: pytest.MonkeyPatch) -> LookUps:
     return LookUps(monkeypatch)
 
 
-async def close(hooks: list[ImsHook]) -> None:
+async def close(hooks: Sequence[ImsHook]) -> None:
     for hook in hooks:
         await hook.aclose()
 
@@ -84,7 +86,7 @@ async def test_last_hook_closes_the_session(ims_emulator: EmulatorProcess) -> No
     await second.aclose()
     used = [request["connection"] for request in ims_emulator.requests()]
     assert used[0] == used[1] == used[2] != used[3]
-    shared = SharedClients.of_this_loop()
+    shared = ClientPool.of_running_loop()
     assert not shared._clients
     assert not shared._users
     assert not shared._look_ups
@@ -110,7 +112,7 @@ async def test_look_up_serves_others_for_a_while_only(
     await first._client()
     connect(extra={"read_timeout": 7})
     assert (await second._client()).settings.read_timeout == 10
-    monkeypatch.setattr(pool, "_FRESH", -1.0)
+    monkeypatch.setattr(pool, "_LOOK_UP_TTL", -1.0)
     assert (await third._client()).settings.read_timeout == 7
     assert len(look_ups.threads) == 2
     await close([first, second, third])
@@ -153,10 +155,12 @@ async def test_wrong_connection_is_told_to_each(connect: Callable[..., None]) ->
     assert all(isinstance(failure, ImsConfigurationError) for failure in failures)
 
 
-def wait_for(job_id: str, interval: float = 1e-3) -> Wait:
+def wait_for(job_id: str, interval: float = 1e-3) -> JobWait:
     """Return a wait that was begun by a worker."""
     now = time.time()
-    return Wait(COPYRIGHT_EXTRACT, job_id, now, now + 60, poll_interval=interval, max_poll_interval=interval, polls=1)
+    return JobWait(
+        COPYRIGHT_EXTRACT, job_id, now, now + 60, poll_interval=interval, max_poll_interval=interval, polls=1
+    )
 
 
 async def test_keys_that_are_refused_are_looked_up_again_once_for_all(
@@ -168,28 +172,28 @@ async def test_keys_that_are_refused_are_looked_up_again_once_for_all(
     job_id = (await submitting.asubmit(COPYRIGHT_EXTRACT, {"Input": {"Type": "OSS", "Media": MEDIA}})).job_id
     await submitting.aclose()
     connect(password="retired")
-    hooks = [ImsHook() for _ in range(20)]
+    hooks = [WaitingHook() for _ in range(20)]
     await asyncio.gather(*(hook._client() for hook in hooks))
     connect()
     before = len(look_ups.threads)
-    endings = await asyncio.gather(*(hook.awatch(wait_for(job_id)) for hook in hooks))
-    assert [ending.result for ending in endings] == ["(c) Studio"] * 20
+    outcomes = await asyncio.gather(*(hook.apoll_until_done(wait_for(job_id)) for hook in hooks))
+    assert [outcome.result for outcome in outcomes] == ["(c) Studio"] * 20
     # Those whose request was on its way when somebody began to read wait for him, the others for the next one.
     assert 1 <= len(look_ups.threads) - before <= 3
     await close(hooks)
 
 
-async def test_waits_share_their_alarms(ims_emulator: EmulatorProcess) -> None:
-    """Waits with pauses of some length are woken together, at the ticks of the interval."""
+async def test_waits_share_their_timers(ims_emulator: EmulatorProcess) -> None:
+    """Waits with pauses of some length wake up together, at the ticks of the interval."""
     ims_emulator.put_media(MEDIA)
-    hooks = [ImsHook() for _ in range(100)]
-    waits = [asyncio.create_task(hook.awatch(wait_for("J", 15.0))) for hook in hooks]
+    hooks = [WaitingHook() for _ in range(100)]
+    waits = [asyncio.create_task(hook.apoll_until_done(wait_for("J", 15.0))) for hook in hooks]
     await asyncio.sleep(0.2)
-    assert 1 <= len(SharedClients.of_this_loop().alarms._alarms) <= 16
+    assert 1 <= len(SharedTimers.of_running_loop()._timers) <= 16
     for wait in waits:
         wait.cancel()
     await asyncio.gather(*waits, return_exceptions=True)
-    assert not SharedClients.of_this_loop().alarms._alarms
+    assert not SharedTimers.of_running_loop()._timers
     await close(hooks)
 
 

@@ -77,7 +77,7 @@ class Crash:
         return 1 if self.point is Point.DEFERRED else 2
 
 
-REMEMBERED = [
+RECORD = [
     *(Crash(Point.CONNECTING, way) for way in Way),
     Crash(Point.ANSWERING, Way.SUBMIT),
     Crash(Point.ANSWERING, Way.DEFER),
@@ -96,7 +96,7 @@ FORGOTTEN = [
     Crash(Point.POLLING, Way.SYNC, durable=False),
     Crash(Point.BEFORE_DEFER, Way.DEFER, durable=False),
 ]
-CRASHES = [*REMEMBERED, *FORGOTTEN]
+CRASHES = [*RECORD, *FORGOTTEN]
 
 MAPPED = "mapped"
 """A DAG of mapped tasks, all of which die before XCom; it has runs of several kinds at once."""

@@ -134,7 +134,7 @@ def run_a_night(way: str, faults: Sequence[Fault], dice: random.Random, emulator
 
 
 def settle(emulator: EmulatorProcess) -> None:
-    """Wait until the service is there and has done what it was late with."""
+    """JobWait until the service is there and has done what it was late with."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:

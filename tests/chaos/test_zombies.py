@@ -55,13 +55,13 @@ class Zombie:
         return self._pids[0]
 
     def fall_silent(self, sign: int = signal.SIGSTOP) -> None:
-        """Wait until the task has come to its point, and stop it and its supervisor, or kill both."""
+        """JobWait until the task has come to its point, and stop it and its supervisor, or kill both."""
         self.run.airflow.wait_until(f"{self.run.dag_id} has come to its point", self._is_there, PATIENCE)
         for pid in reversed(self._pids):  # first the one that would tell Airflow
             os.kill(pid, sign)
 
     def wait_for_the_next(self) -> None:
-        """Wait until Airflow has begun another attempt."""
+        """JobWait until Airflow has begun another attempt."""
         self.run.airflow.wait_until(
             f"{self.run.dag_id} is tried again", lambda: self.run.task()["try_number"] >= 2, PATIENCE
         )
@@ -72,7 +72,7 @@ class Zombie:
             os.kill(pid, signal.SIGCONT)
 
     def wait_for_death(self) -> None:
-        """Wait until the process of the task has ended."""
+        """JobWait until the process of the task has ended."""
         self.run.airflow.wait_until(
             f"the first attempt of {self.run.dag_id} has ended", lambda: not psutil.pid_exists(self.task), PATIENCE
         )

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import Connection
 
+from airflow_provider_ims.connection.credentials import AccessKey
 from airflow_provider_ims.connection.fields import CONN_FIELDS, REGIONS
-from airflow_provider_ims.connection.settings import AccessKey, ImsSettings, parse_connection
+from airflow_provider_ims.connection.settings import ImsSettings, parse_connection
 from airflow_provider_ims.exceptions import ImsConfigurationError
 
 SECRET = "canary-secret-value"

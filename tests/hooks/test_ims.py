@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import threading
-import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +23,9 @@ from airflow_provider_ims.exceptions import (
     ImsSubmitUnknownError,
     ImsTransportError,
 )
-from airflow_provider_ims.hooks import ims
 from airflow_provider_ims.hooks.ims import ImsHook
-from airflow_provider_ims.jobs.outcome import End
-from airflow_provider_ims.jobs.polling import Wait
-from airflow_provider_ims.jobs.types import COPYRIGHT_EXTRACT, JobState, JobType
+from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT
+from airflow_provider_ims.jobs.types import JobState
 from tests.families import IPRODUCTION as CANCELLABLE
 
 if TYPE_CHECKING:
@@ -131,7 +128,9 @@ def test_many_threads_share_a_hook(ims_emulator: EmulatorProcess) -> None:
 def test_success_without_a_job_id_is_an_error(body: str, ims_emulator: EmulatorProcess) -> None:
     """A 200 without a JobId is not None: a job may exist and nobody knows which."""
     ims_emulator.fault(SUBMIT, "answer", status=200, body=body)
-    with pytest.raises(ImsSubmitUnknownError, match=r"answered without a JobId \(Message .*clearing the task"):
+    with pytest.raises(
+        ImsSubmitUnknownError, match=r"The response of the service has no JobId \(Message .*clearing the task"
+    ):
         ImsHook().submit_copyright_extract_job(MEDIA)
 
 
@@ -270,9 +269,9 @@ def test_ctrl_c_stays_ctrl_c(ims_emulator: EmulatorProcess) -> None:
 
 
 def test_connection_test_reads_the_status_code(ims_emulator: EmulatorProcess) -> None:
-    """A success of HTTP that is none of the service is no success."""
+    """An HTTP success with a StatusCode that is not 200 fails the connection test."""
     ims_emulator.fault(LIST, "answer", status=200, body='{"StatusCode": 403, "Message": "no"}')
-    assert ImsHook().test_connection() == (False, f"{ims_emulator.endpoint} answered with StatusCode 403: no")
+    assert ImsHook().test_connection() == (False, f"The response of {ims_emulator.endpoint} has StatusCode 403: no")
 
 
 def test_unreachable_service_is_a_transport_error(connect: Callable[..., None]) -> None:
@@ -290,51 +289,10 @@ def test_job_that_the_service_does_not_know_has_its_own_error(job_id: str, ims_e
     assert (caught.value.code, caught.value.http_status, caught.value.action) == ("JobNotFound", 404, QUERY)
 
 
-# ---- waiting
-
-
-def wait_for(job_id: str, **changes: Any) -> Wait:
-    """Return a wait that asks often."""
-    now = time.time()
-    quick: dict[str, Any] = {"since": now, "deadline": now + 60, "poll_interval": 0.02, "max_poll_interval": 0.02}
-    return Wait(COPYRIGHT_EXTRACT, job_id, **{**quick, **changes})
-
-
-def test_watch_polls_over_one_connection(ims_emulator: EmulatorProcess) -> None:
-    """A wait asks until there is text, all polls over one session."""
-    ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0.3)
-    hook = ImsHook()
-    job_id = hook.submit_copyright_extract_job(MEDIA)
-    ending = hook.watch(wait_for(job_id))
-    assert (ending.end, ending.result, ending.job_id) == (End.SUCCEEDED, "(c) Studio", job_id)
-    polls = [request for request in ims_emulator.requests() if request["action"] == QUERY]
-    assert ending.polls == len(polls) > 2
-    assert len({request["connection"] for request in polls}) == 1
-
-
-def test_glance_is_one_poll(ims_emulator: EmulatorProcess) -> None:
-    """A glance at a silent job is one poll, and no end."""
-    hook = ImsHook()
-    job_id = hook.submit_copyright_extract_job(MEDIA)
-    assert hook.glance(wait_for(job_id)) is None
-    assert [request["action"] for request in ims_emulator.requests()] == [SUBMIT, QUERY]
-
-
-def test_glance_at_answers_that_nobody_can_explain(ims_emulator: EmulatorProcess) -> None:
-    """Five answers with a StatusCode that nobody documents end a wait within one glance, where it is to settle them."""
-    ims_emulator.fault(QUERY, "answer", times=9, body='{"StatusCode": 500, "Message": "no"}')
-    hook, wait = ImsHook(), wait_for("J")
-    assert hook.glance(wait) is None
-    assert len(ims_emulator.requests()) == 1
-    ending = hook.glance(wait, settled=True)
-    assert ending is not None
-    assert (ending.end, ending.code, ending.message, ending.polls) == (End.FAILED, "500", "no", 5)
-    assert len(ims_emulator.requests()) == 5
-
-
-# ---- the end by a user
+# ---- cancelling
 
 CANCEL = "CancelIProductionJob"
+QUERY_CANCELLABLE = "QueryIProductionJob"
 LOGGER = logging.getLogger("tests.hooks")
 
 
@@ -356,9 +314,6 @@ def in_loop(method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
 
 
 both_cancels = pytest.mark.parametrize("cancel", [ImsHook.cancel, in_loop(ImsHook.acancel)], ids=["cancel", "acancel"])
-both_abandons = pytest.mark.parametrize(
-    "abandon", [ImsHook.abandon, in_loop(ImsHook.aabandon)], ids=["abandon", "aabandon"]
-)
 
 
 def asked(emulator: EmulatorProcess) -> list[tuple[str, dict[str, Any]]]:
@@ -368,11 +323,11 @@ def asked(emulator: EmulatorProcess) -> list[tuple[str, dict[str, Any]]]:
 @both_cancels
 def test_running_job_is_cancelled(cancel: Callable[..., Any], ims_emulator: EmulatorProcess) -> None:
     """A job is asked for first and cancelled if it has not ended."""
-    ims_emulator.fault(CANCELLABLE.query_action, "answer", body='{"Status": "Analysing"}')
+    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"Status": "Analysing"}')
     ims_emulator.fault(CANCEL, "answer", body='{"RequestId": "R"}')
     seen = cancel(ImsHook(), CANCELLABLE, "J")
-    assert (seen.state, seen.word) == (JobState.RUNNING, "Analysing")
-    assert asked(ims_emulator) == [(CANCELLABLE.query_action, {"JobId": "J"}), (CANCEL, {"JobId": "J"})]
+    assert (seen.state, seen.service_state) == (JobState.RUNNING, "Analysing")
+    assert asked(ims_emulator) == [(QUERY_CANCELLABLE, {"JobId": "J"}), (CANCEL, {"JobId": "J"})]
 
 
 @pytest.mark.parametrize(
@@ -384,15 +339,15 @@ def test_ended_job_is_not_cancelled(
     cancel: Callable[..., Any], word: str, state: JobState, ims_emulator: EmulatorProcess
 ) -> None:
     """A job that has ended is left alone, so that cancelling may be repeated."""
-    ims_emulator.fault(CANCELLABLE.query_action, "answer", body=json.dumps({"Status": word}))
+    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body=json.dumps({"Status": word}))
     assert cancel(ImsHook(), CANCELLABLE, "J").state is state
-    assert asked(ims_emulator) == [(CANCELLABLE.query_action, {"JobId": "J"})]
+    assert asked(ims_emulator) == [(QUERY_CANCELLABLE, {"JobId": "J"})]
 
 
 @both_cancels
 def test_refused_cancel_is_an_error(cancel: Callable[..., Any], ims_emulator: EmulatorProcess) -> None:
     """Who cancels a job learns that the service refused."""
-    ims_emulator.fault(CANCELLABLE.query_action, "answer", body='{"Status": "Analysing"}')
+    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"Status": "Analysing"}')
     ims_emulator.fault(CANCEL, "answer", status=403, body='{"Code": "Forbidden.RAM", "Message": "no"}')
     with pytest.raises(ImsCredentialsError, match="Grant the RAM action ice:CancelIProductionJob"):
         cancel(ImsHook(), CANCELLABLE, "J")
@@ -404,188 +359,3 @@ def test_watermark_job_cannot_be_cancelled(cancel: Callable[..., Any], ims_emula
     with pytest.raises(ImsConfigurationError, match="no action that cancels a CopyrightExtractJob: job J goes on"):
         cancel(ImsHook(), "CopyrightExtractJob", "J")
     assert ims_emulator.requests() == []
-
-
-@both_abandons
-def test_abandoned_job_is_cancelled(
-    abandon: Callable[..., Any], ims_emulator: EmulatorProcess, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A job that nobody waits for any longer is cancelled if that is wanted, and the log says so."""
-    caplog.set_level(logging.INFO)
-    ims_emulator.fault(CANCELLABLE.query_action, "answer", body='{"Status": "Analysing"}')
-    ims_emulator.fault(CANCEL, "answer", body="{}")
-    abandon(ImsHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
-    assert [action for action, _ in asked(ims_emulator)] == [CANCELLABLE.query_action, CANCEL]
-    assert "Cancelled job J" in caplog.text
-
-
-@both_abandons
-def test_abandoned_job_that_has_ended_is_left_alone(
-    abandon: Callable[..., Any], ims_emulator: EmulatorProcess, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A job that had ended is not cancelled, and not called so."""
-    caplog.set_level(logging.INFO)
-    ims_emulator.fault(CANCELLABLE.query_action, "answer", body='{"Status": "Success"}')
-    abandon(ImsHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
-    assert [action for action, _ in asked(ims_emulator)] == [CANCELLABLE.query_action]
-    assert "Job J had ended before: succeeded" in caplog.text
-
-
-@both_abandons
-def test_abandoning_without_a_connection_is_logged(
-    abandon: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The end of a task raises nothing, whatever stands in the way of the cancellation."""
-    monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
-    abandon(ImsHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
-    assert "Job J could not be cancelled; it may go on, and be billed: There is no usable connection" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("job_type", "cancel", "why"),
-    [
-        (COPYRIGHT_EXTRACT, True, "IMS has no action that cancels a CopyrightExtractJob"),
-        (COPYRIGHT_EXTRACT, False, "IMS has no action that cancels a CopyrightExtractJob"),
-        (CANCELLABLE, False, "It is not to be cancelled"),
-    ],
-)
-@both_abandons
-def test_abandoned_job_that_goes_on_is_told_of(
-    abandon: Callable[..., Any],
-    job_type: JobType,
-    cancel: bool,  # noqa: FBT001 - a parameter of the table
-    why: str,
-    ims_emulator: EmulatorProcess,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """Where a job is not cancelled, the log says which one goes on and is billed; not even a connection is needed."""
-    monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
-    abandon(ImsHook(), job_type, "J", cancel=cancel, log=LOGGER)
-    (record,) = [record for record in caplog.records if record.name == LOGGER.name]
-    assert record.levelno == logging.WARNING
-    assert f"This task no longer waits for job J. {why}: the job goes on, and is billed." in record.getMessage()
-    assert ims_emulator.requests() == []
-
-
-@pytest.mark.parametrize(
-    ("action", "fault", "says"),
-    [
-        (CANCEL, {"kind": "answer", "status": 403, "body": '{"Code": "Forbidden.RAM", "Message": "no"}'}, "Forbidden"),
-        (CANCELLABLE.query_action, {"kind": "internal_error"}, "InternalError"),
-        (CANCELLABLE.query_action, {"kind": "cut_before"}, "no answer came back"),
-    ],
-    ids=["cancel refused", "query failed", "network"],
-)
-@both_abandons
-def test_failed_cancel_of_an_abandoned_job_is_logged(
-    abandon: Callable[..., Any],
-    action: str,
-    fault: dict[str, Any],
-    says: str,
-    ims_emulator: EmulatorProcess,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """A task that is being killed does not fail over the cancelling of its job: the log says that the job may go on."""
-    ims_emulator.fault(action, **fault)
-    ims_emulator.fault(CANCELLABLE.query_action, "answer", body='{"Status": "Analysing"}')
-    abandon(ImsHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
-    (record,) = [record for record in caplog.records if record.name == LOGGER.name]
-    assert record.levelno == logging.WARNING
-    assert "Job J could not be cancelled; it may go on, and be billed: " in record.getMessage()
-    assert says in record.getMessage()
-
-
-@pytest.mark.parametrize("action", [CANCELLABLE.query_action, CANCEL], ids=["query", "cancel"])
-@both_abandons
-def test_abandoning_takes_no_longer_than_it_may(
-    abandon: Callable[..., Any],
-    action: str,
-    ims_emulator: EmulatorProcess,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """A service that does not answer does not hold up the end of a task, which Airflow kills after five seconds."""
-    assert ims.CANCEL_TIMEOUT < 5
-    monkeypatch.setattr(ims, "CANCEL_TIMEOUT", 0.3)
-    ims_emulator.fault(action, "hang")
-    ims_emulator.fault(CANCELLABLE.query_action, "answer", body='{"Status": "Analysing"}')
-    begun = time.monotonic()
-    abandon(ImsHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
-    # The connection's own time-out would be ten seconds.
-    assert 0.3 <= time.monotonic() - begun < 5
-    assert "Job J could not be cancelled; it may go on, and be billed: TimeoutError" in caplog.text
-    assert [name for name, _ in asked(ims_emulator)][-1] == action
-
-
-# ---- keys that change while a job is waited for
-
-
-async def test_wait_takes_the_new_keys_of_a_connection(
-    ims_emulator: EmulatorProcess, connect: Callable[..., None]
-) -> None:
-    """A wait outlives its keys: where they are refused, those that the connection has by now are tried."""
-    ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0)
-    job_id = ImsHook().submit_copyright_extract_job(MEDIA)
-    connect(password="retired")
-    hook = ImsHook()
-    assert hook.settings.credentials.secret == "retired"
-    connect()
-    ending = await hook.awatch(wait_for(job_id))
-    await hook.aclose()
-    assert (ending.end, ending.result, ending.polls) == (End.SUCCEEDED, "(c) Studio", 1)
-    assert [request["code"] for request in ims_emulator.requests()[1:]] == ["SignatureDoesNotMatch", "OK"]
-
-
-async def test_keys_that_have_not_changed_are_not_tried_again(
-    ims_emulator: EmulatorProcess, connect: Callable[..., None]
-) -> None:
-    """Keys that are refused end the wait after one request if the connection has no others."""
-    connect(password="revoked")
-    hook = ImsHook()
-    ending = await hook.awatch(wait_for("J"))
-    await hook.aclose()
-    assert ending.end is End.REFUSED
-    assert [request["code"] for request in ims_emulator.requests()] == ["SignatureDoesNotMatch"]
-
-
-class SealedVault:
-    """A secrets backend that is down for the first look-ups."""
-
-    def __init__(self, value: str, failures: int) -> None:
-        self.value = value
-        self.failures = failures
-
-    def get_connection(self, conn_id: str) -> Connection:
-        self.failures -= 1
-        if self.failures >= 0:
-            raise OSError("vault sealed")
-        return Connection.from_json(self.value, conn_id=conn_id)
-
-
-async def test_wait_outlives_a_vault_that_is_sealed_for_a_while(
-    ims_emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A connection that cannot be read for some polls does not end a wait."""
-    ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0)
-    job_id = ImsHook().submit_copyright_extract_job(MEDIA)
-    vault = SealedVault(ims_emulator.connection_json(), failures=3)
-    monkeypatch.setattr(ImsHook, "get_connection", vault.get_connection)
-    hook = ImsHook()
-    ending = await hook.awatch(wait_for(job_id))
-    await hook.aclose()
-    assert (ending.end, ending.polls) == (End.SUCCEEDED, 4)
-
-
-async def test_refused_keys_are_what_is_told_if_the_vault_is_sealed(
-    ims_emulator: EmulatorProcess, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the connection cannot be read again, the wait ends in the refusal of the keys, not in that."""
-    connect(password="revoked")
-    hook = ImsHook()
-    assert hook.settings.credentials.secret == "revoked"
-    monkeypatch.setattr(ImsHook, "get_connection", SealedVault("", failures=9).get_connection)
-    ending = await hook.awatch(wait_for("J"))
-    await hook.aclose()
-    assert ending.error is not None
-    assert (ending.end, ending.error["class"], ending.polls) == (End.REFUSED, "ImsCredentialsError", 1)

@@ -23,9 +23,9 @@ from airflow_provider_ims.exceptions import (
     ImsTransportError,
     ImsTriggerEventError,
 )
-from airflow_provider_ims.jobs.durable import KEY, Attempt, JobRecord, Remembered
-from airflow_provider_ims.jobs.submission import Request
-from airflow_provider_ims.jobs.types import COPYRIGHT_EXTRACT
+from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT
+from airflow_provider_ims.jobs.durable import KEY, SubmissionStore
+from airflow_provider_ims.jobs.submission import Attempt, SubmissionRecord, SubmissionRequest
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
 from tests.attempts import TaskLife, WorkerCrash
 
@@ -192,7 +192,7 @@ def test_adoption_is_told_in_one_line(emulator: EmulatorProcess, said: Said) -> 
     (job,) = emulator.jobs()
     request_id = task.ti.xcoms["request_id"]
     text = said()
-    assert f"Going on with CopyrightExtractJob {job['job_id']}, submitted by attempt 1 at 20" in text
+    assert f"Resuming CopyrightExtractJob {job['job_id']}, submitted by attempt 1 at 20" in text
     assert f"(RequestId {request_id})" in text
     assert "Submitted" not in text
     assert "Waiting" not in text
@@ -356,7 +356,9 @@ def test_clear_of_another_task_of_the_run_is_none(emulator: EmulatorProcess) -> 
     assert len(billed(emulator)) == 1
 
 
-REMEMBERED = Remembered(action="S", region="r", what="S", digest="d", at=0.0, attempt=2, max_tries=3, clear_number=1)
+RECORD = SubmissionRecord(
+    action="S", region="r", description="S", digest="d", at=0.0, attempt=2, max_tries=3, clear_number=1
+)
 
 
 @pytest.mark.parametrize(
@@ -376,7 +378,7 @@ REMEMBERED = Remembered(action="S", region="r", what="S", digest="d", at=0.0, at
 )
 def test_clear_is_told_from_a_retry(attempt: Attempt, same: bool) -> None:  # noqa: FBT001 - a column of the table
     """A clear raises max_tries and a retry does not."""
-    assert REMEMBERED.is_of_the_life_of(attempt) is same
+    assert RECORD.is_same_clear(attempt) is same
 
 
 # ---- unknown submissions
@@ -436,7 +438,7 @@ def test_what_is_known_of_a_lost_submission_is_said(emulator: EmulatorProcess) -
         f"RequestId {request['request_id']}",
         f"request digest {record['digest']}",
         "UserData night 7",
-        "look in the account's bill for a charge at that time, or ask Alibaba Cloud support",
+        "look in the account's bill for a charge at that time, or contact Alibaba Cloud support",
         "an ImsJobSensor on it gets the result",
         "clearing the task submits again",
     ):
@@ -526,7 +528,7 @@ def test_changed_request_is_submitted(way: str, emulator: EmulatorProcess, said:
     assert task.attempt() == "success"
     first, second = billed(emulator)
     check_success(task, way, second)
-    assert f"this attempt asks for something else than job {first} (request digest " in said()
+    assert f"the request of this attempt differs from that of job {first} (request digest " in said()
 
 
 @pytest.mark.parametrize(
@@ -537,8 +539,14 @@ def test_digest_tells_what_is_asked_for(change: dict[str, Any]) -> None:
     operator = ImsSubmitCopyrightExtractJobOperator
     one = operator(task_id="t", input_media=MEDIA).job_parameters("cn-shanghai")
     other = operator(**{"task_id": "t", "input_media": MEDIA, **change}).job_parameters("cn-shanghai")
-    assert Request(SUBMIT, "cn-shanghai", one).digest != Request(SUBMIT, "cn-shanghai", other).digest
-    assert Request(SUBMIT, "cn-shanghai", one).digest != Request(SUBMIT, "cn-beijing", one).digest
+    assert (
+        SubmissionRequest(COPYRIGHT_EXTRACT, "cn-shanghai", one).digest
+        != SubmissionRequest(COPYRIGHT_EXTRACT, "cn-shanghai", other).digest
+    )
+    assert (
+        SubmissionRequest(COPYRIGHT_EXTRACT, "cn-shanghai", one).digest
+        != SubmissionRequest(COPYRIGHT_EXTRACT, "cn-beijing", one).digest
+    )
 
 
 @every_way
@@ -617,11 +625,18 @@ def test_token_changes_where_a_new_job_is_wanted(emulator: EmulatorProcess) -> N
 
 def test_token_of_the_user_is_kept() -> None:
     """Who brings a token of their own knows what it is for."""
-    record = JobRecord(replace(COPYRIGHT_EXTRACT, takes_client_token=True), Attempt(), None, None)
-    assert record.begin(Request(SUBMIT, "r", {"ClientToken": "mine"}), wait=1).client_token == "mine"
-    tokens = {record.begin(Request(SUBMIT, "r", {}), wait=1).client_token for _ in range(3)}
+    record = SubmissionStore(replace(COPYRIGHT_EXTRACT, takes_client_token=True), Attempt(), None, None)
+    assert (
+        record.start(SubmissionRequest(COPYRIGHT_EXTRACT, "r", {"ClientToken": "mine"}), wait=1).client_token == "mine"
+    )
+    tokens = {record.start(SubmissionRequest(COPYRIGHT_EXTRACT, "r", {}), wait=1).client_token for _ in range(3)}
     assert len(tokens) == 1
-    assert JobRecord(COPYRIGHT_EXTRACT, Attempt(), None, None).begin(Request("S", "r", {}), wait=1).params == {}
+    assert (
+        SubmissionStore(COPYRIGHT_EXTRACT, Attempt(), None, None)
+        .start(SubmissionRequest(COPYRIGHT_EXTRACT, "r", {}), wait=1)
+        .params
+        == {}
+    )
 
 
 # ---- a store that does not work
@@ -652,13 +667,13 @@ def test_job_whose_id_cannot_be_remembered_is_waited_for(way: str, emulator: Emu
     assert task.attempt() == "success"
     (job_id,) = billed(emulator)
     check_success(task, way, job_id)
-    assert f"Job {job_id} exists and will be billed, and no retry finds it." in said()
+    assert f"Job {job_id} exists and is billed, and no retry finds it." in said()
     assert task.attempt() == "failed"
     assert isinstance(task.error, ImsSubmitUnknownError)
     assert len(billed(emulator)) == 1
 
 
-@pytest.mark.parametrize("value", ["text", [], {}, {"at": "noon"}, {**REMEMBERED.as_value(), "job_id": 7}], ids=str)
+@pytest.mark.parametrize("value", ["text", [], {}, {"at": "noon"}, {**RECORD.to_value(), "job_id": 7}], ids=str)
 def test_record_that_makes_no_sense_ends_the_task(value: Any, emulator: EmulatorProcess) -> None:
     """What somebody has changed in the store is no reason to submit: a person has to look."""
     task = life("sync")
@@ -672,8 +687,8 @@ def test_record_that_makes_no_sense_ends_the_task(value: Any, emulator: Emulator
 
 def test_record_of_a_newer_version_is_read() -> None:
     """Fields that are not known yet do no harm, and those that are not known any more are not missed."""
-    value = {**REMEMBERED.as_value(), "of_a_newer_version": 1}
-    assert Remembered.from_value(value) == REMEMBERED
+    value = {**RECORD.to_value(), "of_a_newer_version": 1}
+    assert SubmissionRecord.from_value(value) == RECORD
 
 
 def test_task_that_was_killed_submits_nothing(emulator: EmulatorProcess) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_ims.jobs.media import Media, copyright_extract_parameters
+from airflow_provider_ims.jobs.copyright import copyright_extract_parameters
+
+if TYPE_CHECKING:
+    from airflow_provider_ims.jobs.media import Media
 
 REGION = "cn-shanghai"
 HTTPS = "https://rights-evidence.oss-cn-shanghai.aliyuncs.com/suspects/clip%201.mp4"

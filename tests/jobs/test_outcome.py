@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
@@ -26,7 +26,12 @@ from airflow_provider_ims.exceptions import (
     ImsTriggerEventError,
     to_primitives,
 )
-from airflow_provider_ims.jobs.outcome import End, Ending, finish
+from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT
+from airflow_provider_ims.jobs.outcome import JobOutcome, OutcomeKind, finish
+from tests.families import IPRODUCTION
+
+if TYPE_CHECKING:
+    from airflow_provider_ims.jobs.types import JobType
 
 # ---- the ending, as an event
 
@@ -35,7 +40,7 @@ REFUSAL = ImsCredentialsError(
 )
 
 
-def ending(end: End, **changes: Any) -> Ending:
+def outcome(kind: OutcomeKind, **changes: Any) -> JobOutcome:
     """Return an ending with all its facts."""
     facts = {
         "job_type": "CopyrightExtractJob",
@@ -44,31 +49,31 @@ def ending(end: End, **changes: Any) -> Ending:
         "response": '{"StatusCode":200}',
         "elapsed": 605.0,
         "polls": 9,
-        "error": to_primitives(REFUSAL) if end is End.REFUSED else None,
-        "failure": REFUSAL.problem if end is End.REFUSED else None,
+        "error": to_primitives(REFUSAL) if kind is OutcomeKind.REFUSED else None,
+        "failure": REFUSAL.problem if kind is OutcomeKind.REFUSED else None,
     }
-    return Ending(end=end, **{**facts, **changes})
+    return JobOutcome(kind=kind, **{**facts, **changes})
 
 
 @pytest.mark.parametrize(
     "told",
     [
-        ending(End.SUCCEEDED, result="夜 (c)"),
-        ending(End.SUCCEEDED, result={"Files": ["a", 1, None]}, is_stateless=False),
-        ending(End.NOTHING_FOUND),
-        ending(End.FAILED, word="Fail", code="403", message="no"),
-        ending(End.CANCELLED, word="Canceled"),
-        ending(End.TIMEOUT, failure="no route", request_id=None, response=None),
-        ending(End.REFUSED),
+        outcome(OutcomeKind.SUCCEEDED, result="夜 (c)"),
+        outcome(OutcomeKind.SUCCEEDED, result={"Files": ["a", 1, None]}),
+        outcome(OutcomeKind.NOTHING_FOUND),
+        outcome(OutcomeKind.FAILED, service_state="Fail", code="403", message="no"),
+        outcome(OutcomeKind.CANCELLED, service_state="Canceled"),
+        outcome(OutcomeKind.TIMEOUT, failure="no route", request_id=None, response=None),
+        outcome(OutcomeKind.REFUSED),
     ],
-    ids=lambda told: told.end.value,
+    ids=lambda told: told.kind.value,
 )
-def test_ending_survives_the_way_through_the_database(told: Ending) -> None:
+def test_ending_survives_the_way_through_the_database(told: JobOutcome) -> None:
     """An ending is the same after it was an event in JSON, fields of a newer version left out."""
-    assert {type(value) for value in told.as_event().values()} <= {str, int, float, bool, dict, type(None)}
-    event = json.loads(json.dumps(told.as_event()))
-    assert Ending.from_event(event, "J-1") == told
-    assert Ending.from_event({**event, "of_a_newer_version": {"x": 1}}, None) == told
+    assert {type(value) for value in told.to_event().values()} <= {str, int, float, bool, dict, list, type(None)}
+    event = json.loads(json.dumps(told.to_event()))
+    assert JobOutcome.from_event(event, IPRODUCTION, "J-1") == told
+    assert JobOutcome.from_event({**event, "of_a_newer_version": {"x": 1}}, IPRODUCTION, None) == told
 
 
 @pytest.mark.parametrize(
@@ -88,24 +93,24 @@ def test_ending_survives_the_way_through_the_database(told: Ending) -> None:
 )
 def test_every_refusal_can_be_an_event(error: ImsError) -> None:
     """Whatever class a poll can end in survives the event, class and attributes."""
-    told = ending(End.REFUSED, error=to_primitives(error) | {"of_a_newer_version": 1})
-    event = json.loads(json.dumps(told.as_event()))
+    told = outcome(OutcomeKind.REFUSED, error=to_primitives(error) | {"of_a_newer_version": 1})
+    event = json.loads(json.dumps(told.to_event()))
     with pytest.raises(type(error)) as caught:
-        finish(Ending.from_event(event, "J-1"))
+        finish(JobOutcome.from_event(event, COPYRIGHT_EXTRACT, "J-1"), COPYRIGHT_EXTRACT)
     assert type(caught.value) is type(error)
 
 
-EVENT = ending(End.REFUSED).as_event()
+EVENT = outcome(OutcomeKind.REFUSED).to_event()
 MALFORMED: dict[str, object] = {
     "none": None,
     "text": "succeeded",
     "list": [EVENT],
     "empty": {},
-    "no end": {name: value for name, value in EVENT.items() if name != "end"},
+    "no kind": {name: value for name, value in EVENT.items() if name != "kind"},
     "no job_id": {name: value for name, value in EVENT.items() if name != "job_id"},
     "no job_type": {name: value for name, value in EVENT.items() if name != "job_type"},
-    "unknown end": {**EVENT, "end": "evaporated"},
-    "no text as end": {**EVENT, "end": None},
+    "unknown kind": {**EVENT, "kind": "evaporated"},
+    "no text as kind": {**EVENT, "kind": None},
     "no text as job_id": {**EVENT, "job_id": 7},
     "no text as job_type": {**EVENT, "job_type": None},
     "no number as polls": {**EVENT, "polls": "9"},
@@ -116,6 +121,8 @@ MALFORMED: dict[str, object] = {
     "refused with foreign class": {**EVENT, "error": {"class": "SystemExit", "problem": "p"}},
     "refused without problem": {**EVENT, "error": {"class": "ImsError"}},
     "time that is no number": {**EVENT, "elapsed": math.nan},
+    "no text as result": {**EVENT, "result": 7},
+    "not JSON": {**EVENT, "result": object()},
 }
 
 
@@ -123,63 +130,63 @@ MALFORMED: dict[str, object] = {
 def test_event_that_cannot_be_read_is_its_own_error(event: object) -> None:
     """A missing or broken report of the triggerer fails the task, with the job and what to do."""
     with pytest.raises(ImsTriggerEventError, match=r"report on job J-1 is missing or cannot be read: ") as caught:
-        Ending.from_event(event, "J-1")
+        JobOutcome.from_event(event, COPYRIGHT_EXTRACT, "J-1")
     assert caught.value.job_id == "J-1"
     assert "ImsJobSensor on its JobId" in str(caught.value)
     with pytest.raises(ImsTriggerEventError, match=r"report on job \(see the XCom job_id\) is missing"):
-        Ending.from_event(event, None)
+        JobOutcome.from_event(event, COPYRIGHT_EXTRACT, None)
 
 
 def test_event_about_another_job_is_refused() -> None:
     """A report on another job is not taken for that on ours."""
     with pytest.raises(ImsTriggerEventError, match=r"report on job J-2 .* it is about job J-1"):
-        Ending.from_event(EVENT, "J-2")
+        JobOutcome.from_event(EVENT, COPYRIGHT_EXTRACT, "J-2")
 
 
 # ---- the ending, as the end of a task
 
 
 @pytest.mark.parametrize(
-    ("told", "result"),
+    ("told", "job_type", "result"),
     [
-        (ending(End.SUCCEEDED, result="(c) Studio"), "(c) Studio"),
-        # An empty text: Airflow 3 hands no XCom that is None to another task.
-        (ending(End.NOTHING_FOUND), ""),
-        (ending(End.SUCCEEDED), ""),
-        (ending(End.SUCCEEDED, is_stateless=False, result={"Files": ["a"]}), {"Files": ["a"]}),
-        (ending(End.SUCCEEDED, is_stateless=False), None),
+        (outcome(OutcomeKind.SUCCEEDED, result="(c) Studio"), COPYRIGHT_EXTRACT, "(c) Studio"),
+        # An empty text: Airflow 3 does not hand an XCom that is None to another task.
+        (outcome(OutcomeKind.NOTHING_FOUND), COPYRIGHT_EXTRACT, ""),
+        (outcome(OutcomeKind.SUCCEEDED), COPYRIGHT_EXTRACT, ""),
+        (outcome(OutcomeKind.SUCCEEDED, result={"Files": ["a"]}), IPRODUCTION, {"Files": ["a"]}),
+        (outcome(OutcomeKind.SUCCEEDED), IPRODUCTION, None),
     ],
     ids=["text", "nothing found", "no text", "any result", "no result"],
 )
-def test_good_end_has_the_result(told: Ending, result: Any) -> None:
-    """A wait that ends well gives the job's result; for a watermark that is a text, empty where there is none."""
-    assert finish(told) == result
+def test_good_outcome_has_the_result(told: JobOutcome, job_type: JobType, result: Any) -> None:
+    """A wait that ends well returns the job's result; a text is empty if the job found none."""
+    assert finish(told, job_type) == result
 
 
-FACTS = ["CopyrightExtractJob J-1", "9 polls in 10 min", "RequestId R-1", 'Last answer: {"StatusCode":200}']
-BAD_ENDS: list[tuple[Ending, type[ImsJobError], list[str]]] = [
+FACTS = ["CopyrightExtractJob J-1", "9 polls in 10 min", "RequestId R-1", 'Last response: {"StatusCode":200}']
+BAD_ENDS: list[tuple[JobOutcome, type[ImsJobError], list[str]]] = [
     (
-        ending(End.FAILED, word="Fail"),
+        outcome(OutcomeKind.FAILED, service_state="Fail"),
         ImsJobFailedError,
-        ["failed (state 'Fail')", "Look at the video and the arguments", "A new submission is a new bill"],
+        ["failed (state 'Fail')", "Look at the input and the arguments", "A new submission is a new bill"],
     ),
     (
-        ending(End.FAILED, code="403", message="no"),
+        outcome(OutcomeKind.FAILED, code="403", message="no"),
         ImsJobFailedError,
         [
-            "is taken for failed, since answer after answer was of a kind that is not documented",
+            "counts as failed: the last responses were all of a kind that is not documented",
             "(code 403, message 'no')",
-            "It may still go on: an ImsJobSensor on its JobId asks again",
+            "It may still go on: an ImsJobSensor on its JobId polls again",
             "a new submission is a new bill",
         ],
     ),
     (
-        ending(End.CANCELLED, word="Canceled"),
+        outcome(OutcomeKind.CANCELLED, service_state="Canceled"),
         ImsJobCancelledError,
         ["was cancelled (state 'Canceled')", "outside of Airflow", "A new submission is a new bill"],
     ),
     (
-        ending(End.TIMEOUT, failure="no route."),
+        outcome(OutcomeKind.TIMEOUT, failure="no route."),
         ImsJobTimeoutError,
         [
             "has not ended in time",
@@ -190,7 +197,7 @@ BAD_ENDS: list[tuple[Ending, type[ImsJobError], list[str]]] = [
         ],
     ),
     (
-        ending(End.TIMEOUT, word="Pondering"),
+        outcome(OutcomeKind.TIMEOUT, service_state="Pondering"),
         ImsJobTimeoutError,
         ["has not ended in time (state 'Pondering')", "Wait on with an ImsJobSensor on this JobId"],
     ),
@@ -198,21 +205,27 @@ BAD_ENDS: list[tuple[Ending, type[ImsJobError], list[str]]] = [
 
 
 @pytest.mark.parametrize(("told", "kind", "says"), BAD_ENDS)
-def test_bad_end_is_an_error_with_the_facts(told: Ending, kind: type[ImsJobError], says: list[str]) -> None:
+def test_bad_end_is_an_error_with_the_facts(told: JobOutcome, kind: type[ImsJobError], says: list[str]) -> None:
     """An error says what became of which job, the last answer, how long it was waited for, and what to do."""
     with pytest.raises(kind) as caught:
-        finish(told)
+        finish(told, COPYRIGHT_EXTRACT)
     for text in [*FACTS, *says]:
         assert text in str(caught.value)
     assert type(caught.value) is kind
     assert (caught.value.job_id, caught.value.request_id) == ("J-1", "R-1")
 
 
-@pytest.mark.parametrize("told", [ending(End.TIMEOUT, word="Pondering"), ending(End.TIMEOUT, is_stateless=False)])
-def test_time_out_of_a_job_with_a_state_has_one_reading(told: Ending) -> None:
-    """Where the service tells a state, a time-out does not speak of silence."""
+@pytest.mark.parametrize(
+    ("told", "job_type"),
+    [
+        (outcome(OutcomeKind.TIMEOUT, service_state="Pondering"), COPYRIGHT_EXTRACT),
+        (outcome(OutcomeKind.TIMEOUT), IPRODUCTION),
+    ],
+)
+def test_time_out_of_a_job_with_a_state_has_one_reading(told: JobOutcome, job_type: JobType) -> None:
+    """If the service reports a state, a time-out does not speak of empty responses."""
     with pytest.raises(ImsJobTimeoutError) as caught:
-        finish(told)
+        finish(told, job_type)
     assert "no_watermark_after" not in str(caught.value)
     # Airflow does not retry the time-out of a sensor.
     assert isinstance(caught.value, AirflowSensorTimeout)
@@ -221,9 +234,12 @@ def test_time_out_of_a_job_with_a_state_has_one_reading(told: Ending) -> None:
 def test_end_without_any_answer_says_so() -> None:
     """Where no poll was ever answered, the error does not pretend that one was."""
     with pytest.raises(
-        ImsJobTimeoutError, match=r"after 1 poll in 5\.0 s\. Last answer: none.*\. The last poll failed: x"
+        ImsJobTimeoutError, match=r"after 1 poll in 5\.0 s\. Last response: none.*\. The last poll failed: x"
     ):
-        finish(ending(End.TIMEOUT, request_id=None, response=None, polls=1, elapsed=5.0, failure="x"))
+        finish(
+            outcome(OutcomeKind.TIMEOUT, request_id=None, response=None, polls=1, elapsed=5.0, failure="x"),
+            COPYRIGHT_EXTRACT,
+        )
 
 
 @pytest.mark.parametrize(
@@ -233,13 +249,13 @@ def test_end_without_any_answer_says_so() -> None:
 def test_time_waited_is_readable(elapsed: float, says: str) -> None:
     """The time waited is told in the unit that a reader would choose."""
     with pytest.raises(ImsJobFailedError, match=f"after 9 polls in {says}. "):
-        finish(ending(End.FAILED, elapsed=elapsed))
+        finish(outcome(OutcomeKind.FAILED, elapsed=elapsed), COPYRIGHT_EXTRACT)
 
 
 def test_refusal_keeps_class_and_attributes() -> None:
     """A refused wait raises the refusal itself, with what it was about, and says that the job goes on."""
     with pytest.raises(ImsCredentialsError) as caught:
-        finish(ending(End.REFUSED))
+        finish(outcome(OutcomeKind.REFUSED), COPYRIGHT_EXTRACT)
     error = caught.value
     assert (error.action, error.code, error.request_id) == ("Q", "K", "R-2")
     assert (error.http_status, error.retry_after) == (403, 1.5)

@@ -24,17 +24,19 @@ from airflow_provider_ims.exceptions import (
     ImsTransportError,
     to_primitives,
 )
-from airflow_provider_ims.jobs.outcome import End, Ending
+from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT
+from airflow_provider_ims.jobs.outcome import JobOutcome, OutcomeKind
 from airflow_provider_ims.jobs.polling import (
     NOT_FOUND_GRACE,
     UNEXPLAINED_LIMIT,
-    Patience,
-    Wait,
-    poll,
-    settle,
-    watch,
+    JobWait,
+    WaitOptions,
+    poll_once,
+    poll_until_done,
+    poll_until_explained,
 )
-from airflow_provider_ims.jobs.types import COPYRIGHT_EXTRACT, JobSnapshot, JobType, snapshot
+from airflow_provider_ims.jobs.response import read_snapshot
+from airflow_provider_ims.jobs.types import JobSnapshot, JobType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,15 +62,17 @@ STATEFUL = JobType(
 )
 
 
-def waiting(**changes: Any) -> Wait:
+def waiting(**changes: Any) -> JobWait:
     """Return a wait for a watermark job that began at SINCE and has a day's time."""
     arguments = {"job_type": COPYRIGHT_EXTRACT, "job_id": "J", "since": SINCE, "deadline": SINCE + DAY, "log": LOGGER}
-    return Wait(**{**arguments, **changes})
+    return JobWait(**{**arguments, **changes})
 
 
 def seen(body: dict[str, Any] | None = None, job_type: JobType = COPYRIGHT_EXTRACT) -> JobSnapshot:
     """Return what an answer of the service says; without one, what a silent answer says."""
-    return snapshot(job_type, "J", {"RequestId": "R-1", "StatusCode": 200, "Message": "ok", "Data": {}, **(body or {})})
+    return read_snapshot(
+        job_type, "J", {"RequestId": "R-1", "StatusCode": 200, "Message": "ok", "Data": {}, **(body or {})}
+    )
 
 
 TEXT = {"Data": {"Message": "(c) Studio"}}
@@ -79,7 +83,7 @@ STRANGE = {"StatusCode": 403, "Message": "no"}
 # ---- when to ask
 
 
-def moments_of_polls(wait: Wait, until: float) -> list[float]:
+def moments_of_polls(wait: JobWait, until: float) -> list[float]:
     """Return when a wait polls: at once, and after each pause, up to the first poll at or after a moment."""
     moments = [wait.since]
     while moments[-1] < until:
@@ -161,7 +165,7 @@ def test_no_pause_after_the_deadline() -> None:
 def test_poll_is_due_when_silence_becomes_an_answer(seed: int, silence: float) -> None:
     """One poll is at the moment from which silence means that nothing was found, and the pauses go on after it."""
     random.seed(seed)
-    wait = waiting(silence_until=SINCE + silence)
+    wait = waiting(accept_empty_from=SINCE + silence)
     (on_time,) = [moment for moment in moments_of_polls(wait, wait.deadline) if abs(moment - SINCE - silence) < 1e-3]
     assert wait.pause(on_time + 1) >= 13.5
 
@@ -210,23 +214,23 @@ def test_trouble_that_may_pass_ends_no_wait(error: ImsError, caplog: pytest.LogC
     caplog.set_level(logging.INFO)
     wait = waiting()
     for count in range(1, 301):
-        assert wait.failed(error, SINCE + count) is None
+        assert wait.on_failure(error, SINCE + count) is None
         assert caplog.records[-1].levelno == logging.WARNING
-        assert f"Poll {count} of job J failed ({count} in a row), asking again: {error.problem}" in caplog.text
-    wait.answered(seen(), SINCE + 400)
-    wait.failed(error, SINCE + 401)
+        assert f"Poll {count} of job J failed ({count} in a row), polling again: {error.problem}" in caplog.text
+    wait.on_response(seen(), SINCE + 400)
+    wait.on_failure(error, SINCE + 401)
     assert "Poll 302 of job J failed (1 in a row)" in caplog.text
-    ending = wait.failed(error, wait.deadline)
-    assert ending is not None
-    assert (ending.end, ending.failure, ending.polls) == (End.TIMEOUT, error.problem, 303)
+    outcome = wait.on_failure(error, wait.deadline)
+    assert outcome is not None
+    assert (outcome.kind, outcome.failure, outcome.polls) == (OutcomeKind.TIMEOUT, error.problem, 303)
 
 
 @pytest.mark.parametrize("error", FINAL, ids=by_class)
 def test_trouble_that_stays_ends_a_wait_at_once(error: ImsError) -> None:
     """What will be refused again (credentials, request, configuration) is the end, however early."""
-    ending = waiting().failed(error, SINCE)
-    assert ending is not None
-    assert (ending.end, ending.error, ending.polls) == (End.REFUSED, to_primitives(error), 1)
+    outcome = waiting().on_failure(error, SINCE)
+    assert outcome is not None
+    assert (outcome.kind, outcome.error, outcome.polls) == (OutcomeKind.REFUSED, to_primitives(error), 1)
 
 
 def test_unknown_job_has_a_grace() -> None:
@@ -234,51 +238,53 @@ def test_unknown_job_has_a_grace() -> None:
     error = ImsNotFoundError("unknown")
     wait = waiting()
     for _ in range(20):
-        assert wait.failed(error, SINCE + NOT_FOUND_GRACE - 0.1) is None
-    ended = [wait.failed(error, SINCE + NOT_FOUND_GRACE) for _ in range(5)]
+        assert wait.on_failure(error, SINCE + NOT_FOUND_GRACE - 0.1) is None
+    ended = [wait.on_failure(error, SINCE + NOT_FOUND_GRACE) for _ in range(5)]
     assert ended[:4] == [None] * 4
     assert ended[4] is not None
-    assert ended[4].end is End.REFUSED
+    assert ended[4].kind is OutcomeKind.REFUSED
     assert NOT_FOUND_GRACE == 120
 
 
 def test_unknown_job_ends_at_an_early_deadline() -> None:
     """The grace of an unknown job does not outlast the deadline."""
-    ending = waiting(deadline=SINCE + 60).failed(ImsNotFoundError("unknown"), SINCE + 60)
-    assert ending is not None
-    assert ending.end is End.TIMEOUT
+    outcome = waiting(deadline=SINCE + 60).on_failure(ImsNotFoundError("unknown"), SINCE + 60)
+    assert outcome is not None
+    assert outcome.kind is OutcomeKind.TIMEOUT
 
 
-def take(wait: Wait, what: dict[str, Any] | Exception, now: float = SINCE + 1) -> Ending | None:
+def take(wait: JobWait, what: dict[str, Any] | Exception, now: float = SINCE + 1) -> JobOutcome | None:
     """Let a wait take in an answer, or a poll that failed."""
-    return wait.failed(what, now) if isinstance(what, Exception) else wait.answered(seen(what), now)
+    return wait.on_failure(what, now) if isinstance(what, Exception) else wait.on_response(seen(what), now)
 
 
 ODD = ImsApiError("odd", code="Strange.Thing")
 FOREIGN = RuntimeError("no database")
 GONE = ImsConfigurationError("There is no usable connection")  # so says Airflow too when its secrets backend is down
-UNEXPLAINED: dict[str, tuple[list[dict[str, Any] | Exception], End]] = {
-    "status code": ([STRANGE] * 5, End.FAILED),
-    "code of no known class": ([ODD] * 5, End.REFUSED),
-    "foreign exception": ([FOREIGN] * 5, End.REFUSED),
-    "connection gone": ([GONE] * 5, End.REFUSED),
-    "text beside a code": ([{**TEXT, "StatusCode": 500}] * 5, End.FAILED),
-    "another form": ([{"Data": {"Message": ["(c)"]}}] * 5, End.FAILED),
-    "data that is text": ([{"Data": "(c)"}] * 5, End.FAILED),
-    "no success": ([{"Success": False}] * 5, End.FAILED),
-    "mixed, answer last": ([ODD, FOREIGN, STRANGE, ODD, STRANGE], End.FAILED),
-    "mixed, refusal last": ([STRANGE, STRANGE, FOREIGN, STRANGE, ODD], End.REFUSED),
+UNEXPLAINED: dict[str, tuple[list[dict[str, Any] | Exception], OutcomeKind]] = {
+    "status code": ([STRANGE] * 5, OutcomeKind.FAILED),
+    "code of no known class": ([ODD] * 5, OutcomeKind.REFUSED),
+    "foreign exception": ([FOREIGN] * 5, OutcomeKind.REFUSED),
+    "connection gone": ([GONE] * 5, OutcomeKind.REFUSED),
+    "text beside a code": ([{**TEXT, "StatusCode": 500}] * 5, OutcomeKind.FAILED),
+    "another form": ([{"Data": {"Message": ["(c)"]}}] * 5, OutcomeKind.FAILED),
+    "data that is text": ([{"Data": "(c)"}] * 5, OutcomeKind.FAILED),
+    "no success": ([{"Success": False}] * 5, OutcomeKind.FAILED),
+    "mixed, answer last": ([ODD, FOREIGN, STRANGE, ODD, STRANGE], OutcomeKind.FAILED),
+    "mixed, refusal last": ([STRANGE, STRANGE, FOREIGN, STRANGE, ODD], OutcomeKind.REFUSED),
 }
 
 
 @pytest.mark.parametrize(("run", "end"), UNEXPLAINED.values(), ids=UNEXPLAINED)
-def test_five_answers_that_nobody_can_explain_are_an_end(run: list[dict[str, Any] | Exception], end: End) -> None:
+def test_five_answers_that_nobody_can_explain_are_an_end(
+    run: list[dict[str, Any] | Exception], end: OutcomeKind
+) -> None:
     """The fifth answer in a row that nobody can explain ends a wait, whatever mixture they are of."""
     wait = waiting()
     assert [take(wait, what) for what in run[:4]] == [None] * 4
-    ending = take(wait, run[4])
-    assert ending is not None
-    assert (ending.end, ending.polls) == (end, 5)
+    outcome = take(wait, run[4])
+    assert outcome is not None
+    assert (outcome.kind, outcome.polls) == (end, 5)
     assert UNEXPLAINED_LIMIT == 5
 
 
@@ -313,51 +319,53 @@ def test_code_beside_a_state_is_no_riddle(word: str) -> None:
 def test_failure_by_status_code_keeps_the_facts() -> None:
     """A wait that ends in a StatusCode nobody documents has it, its message and the answer."""
     wait = waiting()
-    ending = [take(wait, STRANGE) for _ in range(5)][-1]
-    assert ending is not None
-    assert (ending.word, ending.code, ending.message, ending.request_id) == (None, "403", "no", "R-1")
-    assert ending.response is not None
-    assert '"StatusCode":403' in ending.response
+    outcome = [take(wait, STRANGE) for _ in range(5)][-1]
+    assert outcome is not None
+    assert (outcome.service_state, outcome.code, outcome.message, outcome.request_id) == (None, "403", "no", "R-1")
+    assert outcome.response is not None
+    assert '"StatusCode":403' in outcome.response
 
 
 def test_text_of_a_foreign_exception_is_not_handed_on() -> None:
-    """A foreign exception may have anything in its text, so an ending has its class only."""
+    """A foreign exception may have anything in its text, so an outcome has its class only."""
     wait = waiting()
-    ending = [take(wait, RuntimeError("password=canary")) for _ in range(5)][-1]
-    assert ending is not None
-    assert ending.failure == "RuntimeError, see the log."
-    assert "canary" not in repr(ending)
+    outcome = [take(wait, RuntimeError("password=canary")) for _ in range(5)][-1]
+    assert outcome is not None
+    assert outcome.failure == "RuntimeError, see the log."
+    assert "canary" not in repr(outcome)
 
 
 @pytest.mark.parametrize(
     ("body", "end"),
     [
-        (TEXT, End.SUCCEEDED),
-        ({"Data": {"Status": "FAIL"}}, End.FAILED),
-        ({"Data": {"Status": "Canceled"}}, End.CANCELLED),
+        (TEXT, OutcomeKind.SUCCEEDED),
+        ({"Data": {"Status": "FAIL"}}, OutcomeKind.FAILED),
+        ({"Data": {"Status": "Canceled"}}, OutcomeKind.CANCELLED),
         # Text beside a failure is the failure's.
-        ({"Data": {"Status": "Failed", "Message": "file not found"}}, End.FAILED),
+        ({"Data": {"Status": "Failed", "Message": "file not found"}}, OutcomeKind.FAILED),
         # A state explains the answer, so that the code is no riddle.
-        ({**STRANGE, "Status": "Fail"}, End.FAILED),
+        ({**STRANGE, "Status": "Fail"}, OutcomeKind.FAILED),
     ],
 )
-def test_end_that_the_service_tells_is_one_at_once(body: dict[str, Any], end: End) -> None:
+def test_end_that_the_service_tells_is_one_at_once(body: dict[str, Any], end: OutcomeKind) -> None:
     """What the service says of an end is believed at the first poll, at any time."""
     for now in (SINCE, SINCE + DAY, SINCE + 9 * DAY):
-        ending = waiting(silence_until=SINCE).answered(seen(body), now)
-        assert ending is not None
-        assert (ending.end, ending.polls, ending.elapsed) == (end, 1, now - SINCE)
-        assert ending.result == ("(c) Studio" if end is End.SUCCEEDED else None)
+        outcome = waiting(accept_empty_from=SINCE).on_response(seen(body), now)
+        assert outcome is not None
+        assert (outcome.kind, outcome.polls, outcome.elapsed) == (end, 1, now - SINCE)
+        assert outcome.result == ("(c) Studio" if end is OutcomeKind.SUCCEEDED else None)
 
 
 def test_unknown_word_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
     """A state that nobody knows counts as running, with one warning for each word."""
     wait = waiting()
     for word in ["Pondering"] * 8 + ["Musing"] * 8 + ["Processing"] * 8:
-        assert wait.answered(seen({"Data": {"Status": word}}), SINCE + 1) is None
+        assert wait.on_response(seen({"Data": {"Status": word}}), SINCE + 1) is None
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 2
-    assert "Job J has the state 'Pondering', which is not known; it counts as running. The answer was: {" in warnings[0]
+    assert (
+        "Job J has the state 'Pondering', which is not known; it counts as running. The response was: {" in warnings[0]
+    )
     assert "'Musing'" in warnings[1]
 
 
@@ -368,16 +376,16 @@ def test_unknown_code_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> Non
         take(wait, STRANGE)
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
-    assert "Job J has StatusCode 403, which is not documented. The answer was: {" in warnings[0]
+    assert "Job J has StatusCode 403, which is not documented. The response was: {" in warnings[0]
 
 
 def test_silence_is_an_answer_from_its_moment_on() -> None:
     """Silence means that nothing was found from the given moment on, not before."""
-    wait = waiting(silence_until=SINCE + 600)
-    assert wait.answered(seen(), SINCE + 599.9) is None
-    ending = wait.answered(seen(), SINCE + 600)
-    assert ending is not None
-    assert (ending.end, ending.result) == (End.NOTHING_FOUND, None)
+    wait = waiting(accept_empty_from=SINCE + 600)
+    assert wait.on_response(seen(), SINCE + 599.9) is None
+    outcome = wait.on_response(seen(), SINCE + 600)
+    assert outcome is not None
+    assert (outcome.kind, outcome.result) == (OutcomeKind.NOTHING_FOUND, None)
 
 
 NOT_SILENT: dict[str, dict[str, Any] | Exception] = {
@@ -394,11 +402,11 @@ NOT_SILENT: dict[str, dict[str, Any] | Exception] = {
 @pytest.mark.parametrize("what", NOT_SILENT.values(), ids=NOT_SILENT)
 def test_only_silence_is_silence(what: dict[str, Any] | Exception) -> None:
     """A state, a strange code or a failed poll does not say that nothing was found; the next silent answer does."""
-    wait = waiting(silence_until=SINCE + 600)
+    wait = waiting(accept_empty_from=SINCE + 600)
     assert take(wait, what, SINCE + 700) is None
-    ending = take(wait, {}, SINCE + 710)
-    assert ending is not None
-    assert ending.end is End.NOTHING_FOUND
+    outcome = take(wait, {}, SINCE + 710)
+    assert outcome is not None
+    assert outcome.kind is OutcomeKind.NOTHING_FOUND
 
 
 @pytest.mark.parametrize(
@@ -408,16 +416,16 @@ def test_everything_else_ends_at_the_deadline(what: dict[str, Any] | Exception) 
     """Without an end that the service tells, a wait ends at its deadline, not before."""
     wait = waiting()
     assert take(wait, what, wait.deadline - 0.1) is None
-    ending = take(wait, what, wait.deadline)
-    assert ending is not None
-    assert (ending.end, ending.elapsed, ending.polls) == (End.TIMEOUT, DAY, 2)
+    outcome = take(wait, what, wait.deadline)
+    assert outcome is not None
+    assert (outcome.kind, outcome.elapsed, outcome.polls) == (OutcomeKind.TIMEOUT, DAY, 2)
 
 
 def test_end_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """The last line of a wait says how it ended, after how many polls and how long."""
     caplog.set_level(logging.INFO)
-    wait = waiting(polls=8, silence_until=SINCE + 600)
-    wait.answered(seen(), SINCE + 605)
+    wait = waiting(polls=8, accept_empty_from=SINCE + 600)
+    wait.on_response(seen(), SINCE + 605)
     assert caplog.messages == ["Job J: nothing found after 9 polls in 10 min"]
 
 
@@ -437,7 +445,7 @@ def script(*answers: dict[str, Any] | Exception) -> Callable[[], Any]:
     return query
 
 
-def quick(**changes: Any) -> Wait:
+def quick(**changes: Any) -> JobWait:
     """Return a wait in the present with pauses that nobody notices."""
     now = datetime.now(UTC).timestamp()
     return waiting(since=now, deadline=now + 60, poll_interval=1e-3, max_poll_interval=1e-3, **changes)
@@ -445,7 +453,7 @@ def quick(**changes: Any) -> Wait:
 
 async def test_foreign_exception_is_a_poll_that_failed(caplog: pytest.LogCaptureFixture) -> None:
     """A secrets backend that is down for a poll does not end the wait; the log has the traceback."""
-    assert await poll(script(FOREIGN), quick()) is None
+    assert await poll_once(script(FOREIGN), quick()) is None
     (record,) = [record for record in caplog.records if record.exc_info]
     assert record.getMessage() == "Poll of job J failed for a reason that is not the service's"
     assert "RuntimeError: no database" in caplog.text
@@ -454,8 +462,8 @@ async def test_foreign_exception_is_a_poll_that_failed(caplog: pytest.LogCapture
 async def test_watch_asks_until_the_end() -> None:
     """Watching goes on over silence and trouble until the job has ended."""
     wait = quick()
-    ending = await watch(script({}, PASSING[0], {}, FOREIGN, TEXT, {}), wait)
-    assert (ending.end, ending.result, ending.polls) == (End.SUCCEEDED, "(c) Studio", 5)
+    outcome = await poll_until_done(script({}, PASSING[0], {}, FOREIGN, TEXT, {}), wait)
+    assert (outcome.kind, outcome.result, outcome.polls) == (OutcomeKind.SUCCEEDED, "(c) Studio", 5)
 
 
 async def test_watch_begins_with_a_poll() -> None:
@@ -463,7 +471,7 @@ async def test_watch_begins_with_a_poll() -> None:
     wait = quick()
     wait.poll_interval = wait.max_poll_interval = 3600.0
     async with asyncio.timeout(10):
-        assert (await watch(script(TEXT), wait)).polls == 1
+        assert (await poll_until_done(script(TEXT), wait)).polls == 1
 
 
 async def test_waits_that_are_taken_up_together_spread_over_the_interval() -> None:
@@ -472,9 +480,9 @@ async def test_waits_that_are_taken_up_together_spread_over_the_interval() -> No
     async def first_poll() -> float:
         wait = quick(polls=1)
         wait.poll_interval = wait.max_poll_interval = 1.0
-        ending = await watch(script(TEXT), wait)
-        assert ending.polls == 2
-        return ending.elapsed
+        outcome = await poll_until_done(script(TEXT), wait)
+        assert outcome.polls == 2
+        return outcome.elapsed
 
     random.seed(1)
     elapsed = await asyncio.gather(*(first_poll() for _ in range(100)))
@@ -487,27 +495,27 @@ async def test_waits_that_are_taken_up_together_spread_over_the_interval() -> No
 async def test_settling_asks_once(answer: dict[str, Any] | Exception) -> None:
     """A glance at a job that has not ended is one poll."""
     wait = quick()
-    assert await settle(script(answer), wait) is None
+    assert await poll_until_explained(script(answer), wait) is None
     assert wait.polls == 1
 
 
 async def test_settling_asks_again_what_nobody_can_explain() -> None:
     """A run of unexplained answers is counted within one glance: a sensor that comes back would start anew."""
     wait = quick()
-    assert await settle(script(STRANGE, ODD, {}, TEXT), wait) is None
+    assert await poll_until_explained(script(STRANGE, ODD, {}, TEXT), wait) is None
     assert wait.polls == 3
-    ending = await settle(script(*[FOREIGN] * 5), quick())
-    assert ending is not None
-    assert (ending.end, ending.polls) == (End.REFUSED, 5)
+    outcome = await poll_until_explained(script(*[FOREIGN] * 5), quick())
+    assert outcome is not None
+    assert (outcome.kind, outcome.polls) == (OutcomeKind.REFUSED, 5)
 
 
-# ---- patience
+# ---- options of a wait
 
 GOOD: dict[str, Any] = {
     "poll_interval": 15.0,
     "max_poll_interval": 300.0,
     "timeout": timedelta(hours=1),
-    "no_watermark_after": None,
+    "accept_empty_after": None,
 }
 NO_DURATION: list[Any] = [
     0,
@@ -534,7 +542,8 @@ def test_what_is_no_duration_is_refused(name: str, value: Any) -> None:
     """An argument that is no time above zero is refused by its name, with what to give."""
     told = value.total_seconds() if isinstance(value, timedelta) else value
     with pytest.raises(ImsConfigurationError) as caught:
-        Patience.checked(COPYRIGHT_EXTRACT, **{**GOOD, name: value})
+        WaitOptions.checked(COPYRIGHT_EXTRACT, **{**GOOD, name: value})
+    name = "no_watermark_after" if name == "accept_empty_after" else name
     assert (
         str(caught.value)
         == f"{name} is {told!r:.40}. Give a number of seconds above 0, or a timedelta, of a year at most."
@@ -545,47 +554,49 @@ def test_what_is_no_duration_is_refused(name: str, value: Any) -> None:
 def test_none_is_no_duration(name: str) -> None:
     """Only no_watermark_after may be None."""
     with pytest.raises(ImsConfigurationError, match=f"^{name} is None"):
-        Patience.checked(COPYRIGHT_EXTRACT, **{**GOOD, name: None})
+        WaitOptions.checked(COPYRIGHT_EXTRACT, **{**GOOD, name: None})
 
 
 def test_refusal_has_the_name_that_the_user_knows() -> None:
     """A sensor calls the interval poke_interval, and so does the refusal."""
     with pytest.raises(ImsConfigurationError, match=r"^poke_interval is 0"):
-        Patience.checked(COPYRIGHT_EXTRACT, **{**GOOD, "poll_interval": 0}, interval_name="poke_interval")
+        WaitOptions.checked(COPYRIGHT_EXTRACT, **{**GOOD, "poll_interval": 0}, interval_name="poke_interval")
 
 
 @pytest.mark.parametrize("silence", [3600, 3601, timedelta(hours=1)])
 def test_silence_that_cannot_come_in_time_is_refused(silence: Any) -> None:
     """A no_watermark_after that is not shorter than timeout could never matter."""
     with pytest.raises(ImsConfigurationError, match=r"no_watermark_after \(360\d s\) is not shorter than the wait"):
-        Patience.checked(COPYRIGHT_EXTRACT, **{**GOOD, "no_watermark_after": silence})
+        WaitOptions.checked(COPYRIGHT_EXTRACT, **{**GOOD, "accept_empty_after": silence})
 
 
 def test_silence_that_an_execution_timeout_cuts_off_is_refused() -> None:
     """A no_watermark_after that an earlier execution_timeout leaves no time for could never matter."""
-    limits = {"execution_timeout": timedelta(minutes=30), "no_watermark_after": timedelta(minutes=29)}
+    limits = {"execution_timeout": timedelta(minutes=30), "accept_empty_after": timedelta(minutes=29)}
     with pytest.raises(ImsConfigurationError, match=r"which ends after 1740 s \(timeout, or a little before execution"):
-        Patience.checked(COPYRIGHT_EXTRACT, **{**GOOD, **limits})
-    limits["no_watermark_after"] = timedelta(minutes=28)
-    Patience.checked(COPYRIGHT_EXTRACT, **{**GOOD, **limits})
+        WaitOptions.checked(COPYRIGHT_EXTRACT, **{**GOOD, **limits})
+    limits["accept_empty_after"] = timedelta(minutes=28)
+    WaitOptions.checked(COPYRIGHT_EXTRACT, **{**GOOD, **limits})
 
 
 def test_silence_of_a_family_with_states_is_refused() -> None:
     """A job whose query reports a state is never silent about its end."""
-    with pytest.raises(ImsConfigurationError, match="no_watermark_after is for jobs whose query reports no state, and"):
-        Patience.checked(STATEFUL, **{**GOOD, "no_watermark_after": 60})
-    assert Patience.checked(STATEFUL, **GOOD).no_watermark_after is None
+    with pytest.raises(
+        ImsConfigurationError, match="Empty responses of a MadeUpJob are not a result: its query reports a state"
+    ):
+        WaitOptions.checked(STATEFUL, **{**GOOD, "accept_empty_after": 60})
+    assert WaitOptions.checked(STATEFUL, **GOOD).accept_empty_after is None
 
 
 def test_good_arguments_become_seconds() -> None:
     """Numbers and timedeltas are taken alike, and the longest pause is not below the shortest."""
-    assert Patience.checked(
+    assert WaitOptions.checked(
         COPYRIGHT_EXTRACT,
         poll_interval=timedelta(minutes=1),
         max_poll_interval=20,
         timeout=7200,
-        no_watermark_after=timedelta(hours=1),
-    ) == Patience(poll_interval=60.0, max_poll_interval=60.0, timeout=7200.0, no_watermark_after=3600.0)
+        accept_empty_after=timedelta(hours=1),
+    ) == WaitOptions(poll_interval=60.0, max_poll_interval=60.0, timeout=7200.0, accept_empty_after=3600.0)
 
 
 STARTED = datetime.fromtimestamp(SINCE - 30, tz=UTC)
@@ -611,20 +622,21 @@ def test_execution_timeout_is_not_waited_for(
     started: datetime | None, execution_timeout: timedelta | None, deadline: float
 ) -> None:
     """A wait ends at its timeout, or a little before an earlier execution_timeout."""
-    patience = Patience.checked(COPYRIGHT_EXTRACT, **GOOD)
-    wait = patience.wait_for(
+    options = WaitOptions.checked(COPYRIGHT_EXTRACT, **GOOD)
+    wait = options.wait_for(
         COPYRIGHT_EXTRACT, "J", since=SINCE, log=LOGGER, started=started, execution_timeout=execution_timeout
     )
     assert wait.deadline == pytest.approx(deadline, abs=1e-3)
 
 
-def test_wait_has_all_of_the_patience() -> None:
+def test_wait_has_all_of_the_options() -> None:
     """What was asked for reaches the wait, in moments."""
-    patience = Patience(2.0, 5.0, 100.0, 40.0)
-    wait = patience.wait_for(COPYRIGHT_EXTRACT, "J", since=SINCE, log=LOGGER, polls=3)
+    options = WaitOptions(2.0, 5.0, 100.0, 40.0)
+    wait = options.wait_for(COPYRIGHT_EXTRACT, "J", since=SINCE, log=LOGGER, polls=3)
     assert (wait.job_type, wait.job_id, wait.since, wait.polls) == (COPYRIGHT_EXTRACT, "J", SINCE, 3)
     assert (wait.poll_interval, wait.max_poll_interval) == (2.0, 5.0)
-    assert (wait.deadline, wait.silence_until) == (SINCE + 100, SINCE + 40)
+    assert (wait.deadline, wait.accept_empty_from) == (SINCE + 100, SINCE + 40)
     assert (
-        Patience(2.0, 5.0, 100.0, None).wait_for(COPYRIGHT_EXTRACT, "J", since=SINCE, log=LOGGER).silence_until is None
+        WaitOptions(2.0, 5.0, 100.0, None).wait_for(COPYRIGHT_EXTRACT, "J", since=SINCE, log=LOGGER).accept_empty_from
+        is None
     )

@@ -18,7 +18,8 @@ from airflow_provider_ims.exceptions import (
     ImsPublishError,
     ImsTriggerEventError,
 )
-from airflow_provider_ims.jobs.types import COPYRIGHT_EXTRACT
+from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT
+from airflow_provider_ims.jobs.polling import JobWait
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
 from airflow_provider_ims.triggers.job import ImsJobTrigger
 from tests.attempts import TaskInstance
@@ -95,10 +96,11 @@ def test_deferral_hands_the_arguments_to_the_trigger(emulator: EmulatorProcess) 
     assert (ti.xcoms["job_id"], ti.xcoms["ims_job_link"]["job_id"]) == (job["job_id"], job["job_id"])
     trigger = deferred.value.trigger
     assert isinstance(trigger, ImsJobTrigger)
-    assert (trigger.job_type, trigger.job_id, trigger.region) == ("CopyrightExtractJob", job["job_id"], "cn-shanghai")
-    assert (trigger.poll_interval, trigger.max_poll_interval, trigger.polls) == (20, 300, 1)
-    assert trigger.deadline == trigger.since + 3600
-    assert trigger.silence_until == trigger.since + 1800
+    wait = JobWait.from_primitives(trigger.wait)
+    assert (wait.job_type.name, wait.job_id, trigger.region) == ("CopyrightExtractJob", job["job_id"], "cn-shanghai")
+    assert (wait.poll_interval, wait.max_poll_interval, wait.polls) == (20, 300, 1)
+    assert wait.deadline == wait.since + 3600
+    assert wait.accept_empty_from == wait.since + 1800
 
 
 def test_execution_timeout_counts_from_the_start_of_the_task(emulator: EmulatorProcess) -> None:
@@ -109,7 +111,8 @@ def test_execution_timeout_counts_from_the_start_of_the_task(emulator: EmulatorP
         run(operator(deferrable=True, execution_timeout=timedelta(seconds=100)), ti)
     trigger = deferred.value.trigger
     assert isinstance(trigger, ImsJobTrigger)
-    assert trigger.deadline - trigger.since == pytest.approx(20, abs=5)
+    wait = JobWait.from_primitives(trigger.wait)
+    assert wait.deadline - wait.since == pytest.approx(20, abs=5)
 
 
 def test_event_of_another_job_is_refused(emulator: EmulatorProcess) -> None:
@@ -118,7 +121,7 @@ def test_event_of_another_job_is_refused(emulator: EmulatorProcess) -> None:
     with pytest.raises(TaskDeferred):
         run(operator(deferrable=True), ti)
     context: Any = {"ti": ti}
-    event = {"job_type": "CopyrightExtractJob", "job_id": "other", "end": "succeeded", "result": "(c) X"}
+    event = {"job_type": "CopyrightExtractJob", "job_id": "other", "kind": "succeeded", "result": "(c) X"}
     with pytest.raises(ImsTriggerEventError, match="it is about job other") as refused:
         operator(deferrable=True).execute_complete(context, event)
     assert refused.value.job_id == ti.xcoms["job_id"]

@@ -20,7 +20,7 @@ from airflow.utils.state import DagRunState, TaskInstanceState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
 
 from airflow_provider_ims.hooks.ims import ImsHook
-from airflow_provider_ims.jobs.types import COPYRIGHT_EXTRACT
+from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT
 from airflow_provider_ims.triggers.job import ImsJobTrigger
 
 
@@ -52,7 +52,8 @@ def defer_all(dag_id: str, jobs: int, arguments: dict[str, Any]) -> None:
         )
         (task,) = dag.tasks
         for number, job_id in enumerate(asyncio.run(submit(task.input_media, jobs))):
-            trigger = Trigger(*ImsJobTrigger(job_type=COPYRIGHT_EXTRACT.name, job_id=job_id, **arguments).serialize())
+            wait = {"job_type": COPYRIGHT_EXTRACT.name, "job_id": job_id, **arguments}
+            trigger = Trigger(*ImsJobTrigger(wait=wait).serialize())
             session.add(trigger)
             session.flush()
             instance = TaskInstance(task, version.id, run.run_id, TaskInstanceState.DEFERRED, number)

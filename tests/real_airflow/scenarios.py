@@ -148,7 +148,7 @@ SCENARIOS = {
         exception="ImsTriggerEventError",
         polls=2,
         at_once=True,
-        says=("'running' is not a valid End",),
+        says=("'running' is not a valid OutcomeKind",),
         breaks_event="malformed",
     ),
 }

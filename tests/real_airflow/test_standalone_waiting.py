@@ -194,7 +194,7 @@ def test_killed_triggerer_loses_nothing(runs: dict[str, Run]) -> None:
 
 
 def wait_for_warning(run: Run, job_id: str) -> dict[str, Any]:
-    """Wait until the log warns that a job goes on, and return that line."""
+    """JobWait until the log warns that a job goes on, and return that line."""
     goes_on = (
         f"This task no longer waits for job {job_id}. IMS has no action that cancels a CopyrightExtractJob: "
         f"the job goes on, and is billed."

@@ -74,7 +74,7 @@ class Triggerer:
             return connection.execute("SELECT state, next_kwargs FROM task_instance WHERE map_index >= 0").fetchall()
 
     def wait_until(self, what: str, is_so: Callable[[], bool], patience: float = PATIENCE) -> None:
-        """Wait until something is so."""
+        """JobWait until something is so."""
         wait_until(what, is_so, self.process, self.log, patience)
 
 

@@ -88,6 +88,6 @@ def check_facts(message: str, job_id: str, scenario: Scenario, queries: int | No
     assert "ImsJobSensor" in message or "new bill" in message  # what to do
     if scenario.breaks_event:  # with it the facts are lost
         return
-    facts = re.search(r"after (?P<polls>\d+) polls? in [\d.]+ s\. Last answer: (none|.+RequestId [\w-]+)", message)
+    facts = re.search(r"after (?P<polls>\d+) polls? in [\d.]+ s\. Last response: (none|.+RequestId [\w-]+)", message)
     assert facts, message
     assert queries is None or int(facts["polls"]) == queries

@@ -11,6 +11,8 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferr
 
 from airflow_provider_ims.exceptions import ImsJobFailedError, ImsJobTimeoutError, ImsTriggerEventError
 from airflow_provider_ims.hooks.ims import ImsHook
+from airflow_provider_ims.jobs.polling import JobWait
+from airflow_provider_ims.sensors.copyright import ImsCopyrightExtractJobSensor
 from airflow_provider_ims.sensors.job import ImsJobSensor
 from airflow_provider_ims.triggers.job import ImsJobTrigger
 
@@ -67,7 +69,7 @@ def deferral(sensor: ImsJobSensor) -> tuple[ImsJobTrigger, TaskDeferred]:
 
 def test_deferral_hands_the_arguments_to_the_trigger(job_id: str) -> None:
     """The trigger waits as the sensor was told to, and counts the poll that the sensor has made."""
-    sensor = ImsJobSensor(
+    sensor = ImsCopyrightExtractJobSensor(
         task_id="wait",
         job_id=job_id,
         deferrable=True,
@@ -77,10 +79,11 @@ def test_deferral_hands_the_arguments_to_the_trigger(job_id: str) -> None:
         no_watermark_after=timedelta(minutes=30),
     )
     trigger, deferred = deferral(sensor)
-    assert (trigger.job_type, trigger.job_id, trigger.region) == ("CopyrightExtractJob", job_id, "cn-shanghai")
-    assert (trigger.poll_interval, trigger.max_poll_interval, trigger.polls) == (20, 120, 1)
-    assert trigger.deadline == trigger.since + 3600
-    assert trigger.silence_until == trigger.since + 1800
+    wait = JobWait.from_primitives(trigger.wait)
+    assert (wait.job_type.name, wait.job_id, trigger.region) == ("CopyrightExtractJob", job_id, "cn-shanghai")
+    assert (wait.poll_interval, wait.max_poll_interval, wait.polls) == (20, 120, 1)
+    assert wait.deadline == wait.since + 3600
+    assert wait.accept_empty_from == wait.since + 1800
     assert not trigger.cancel_on_kill
     assert deferred.method_name == "execute_complete"
     assert isinstance(deferred.timeout, timedelta)
@@ -92,13 +95,14 @@ def test_pauses_do_not_grow_without_exponential_backoff(job_id: str) -> None:
     trigger, _ = deferral(
         ImsJobSensor(task_id="wait", job_id=job_id, deferrable=True, poke_interval=20, exponential_backoff=False)
     )
-    assert (trigger.poll_interval, trigger.max_poll_interval) == (20, 20)
+    wait = JobWait.from_primitives(trigger.wait)
+    assert (wait.poll_interval, wait.max_poll_interval) == (20, 20)
 
 
 def test_pauses_grow_without_limit_where_max_wait_is_none(job_id: str) -> None:
     """max_wait=None lets the pauses grow with the time waited."""
     trigger, _ = deferral(ImsJobSensor(task_id="wait", job_id=job_id, deferrable=True, max_wait=None, timeout=7200))
-    assert trigger.max_poll_interval == 7200
+    assert JobWait.from_primitives(trigger.wait).max_poll_interval == 7200
 
 
 def test_execution_timeout_counts_while_deferred(job_id: str) -> None:
@@ -106,7 +110,8 @@ def test_execution_timeout_counts_while_deferred(job_id: str) -> None:
     trigger, _ = deferral(
         ImsJobSensor(task_id="wait", job_id=job_id, deferrable=True, execution_timeout=timedelta(minutes=10))
     )
-    assert trigger.deadline - trigger.since == pytest.approx(540, abs=5)
+    wait = JobWait.from_primitives(trigger.wait)
+    assert wait.deadline - wait.since == pytest.approx(540, abs=5)
 
 
 def test_reschedule_comes_back_after_the_pause(job_id: str) -> None:
@@ -151,7 +156,7 @@ def test_failure_is_a_failure_otherwise(failed_job_id: str, mode: dict[str, Any]
 
 
 RESUMES: list[tuple[str, dict[str, Any]]] = [
-    ("execute_complete", {"event": {"job_type": "CopyrightExtractJob", "job_id": "J", "end": "timeout"}}),
+    ("execute_complete", {"event": {"job_type": "CopyrightExtractJob", "job_id": "J", "kind": "timeout"}}),
     ("execute_complete", {"event": None}),
     ("__fail__", {"error": "Trigger timeout"}),
     ("__fail__", {"error": "Trigger failure"}),
@@ -182,7 +187,7 @@ def test_event_of_another_job_is_refused(job_id: str) -> None:
     sensor = ImsJobSensor(task_id="wait", job_id=job_id)
     context: Any = {"ti": TaskInstance()}
     with pytest.raises(ImsTriggerEventError, match="it is about job other"):
-        sensor.execute_complete(context, {"job_type": "CopyrightExtractJob", "job_id": "other", "end": "succeeded"})
+        sensor.execute_complete(context, {"job_type": "CopyrightExtractJob", "job_id": "other", "kind": "succeeded"})
 
 
 def test_default_deferrable_of_airflow_is_honoured(job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,9 @@ from airflow_provider_ims.exceptions import (
     ImsNotFoundError,
 )
 from airflow_provider_ims.hooks.ims import ImsHook
-from airflow_provider_ims.jobs.outcome import End, Ending, finish
-from airflow_provider_ims.jobs.types import COPYRIGHT_EXTRACT, JOB_TYPES
+from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT, JOB_TYPES
+from airflow_provider_ims.jobs.outcome import JobOutcome, OutcomeKind, finish
+from airflow_provider_ims.jobs.polling import JobWait
 from airflow_provider_ims.triggers.job import ImsJobTrigger
 from tests.families import IPRODUCTION as CANCELLABLE
 
@@ -42,22 +43,25 @@ MEDIA = "oss://rights-evidence/clip.mp4"
 QUERY = "QueryCopyrightExtractJob"
 CLASS = "airflow_provider_ims.triggers.job.ImsJobTrigger"
 
-# As release 0.1.0 stored them. Do not change: a wait outlives the upgrade of the provider.
-ARGUMENTS_OF_0_1_0: dict[str, Any] = {
+# As release 0.1.0 stores them. Do not change after the release: a wait outlives the upgrade of the provider.
+WAIT_OF_0_1_0: dict[str, Any] = {
     "job_type": "CopyrightExtractJob",
     "job_id": "b4d6e0c1a2f34e5f8a9b0c1d2e3f4a5b",
     "since": 1735689600.25,
     "deadline": 1735776000.25,
-    "ims_conn_id": "ims_default",
-    "region": "cn-shanghai",
     "poll_interval": 15.0,
     "max_poll_interval": 300.0,
-    "silence_until": 1735693200.25,
+    "accept_empty_from": 1735693200.25,
     "polls": 1,
     "unexplained": 0,
+}
+ARGUMENTS_OF_0_1_0: dict[str, Any] = {
+    "wait": WAIT_OF_0_1_0,
+    "ims_conn_id": "ims_default",
+    "region": "cn-shanghai",
     "cancel_on_kill": False,
 }
-LEAST_ARGUMENTS = {name: ARGUMENTS_OF_0_1_0[name] for name in ("job_type", "job_id", "since", "deadline")}
+LEAST_ARGUMENTS = {"wait": {name: WAIT_OF_0_1_0[name] for name in ("job_type", "job_id", "since", "deadline")}}
 
 
 @pytest.fixture
@@ -73,10 +77,13 @@ def written(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture)
 
 
 def arguments(job_id: str, *, seconds: float = 60.0, **changes: Any) -> dict[str, Any]:
-    """Return the arguments of a trigger that asks often."""
+    """Return the arguments of a trigger that polls often; changes are those of the trigger or of its wait."""
     now = time.time()
+    of_trigger: dict[str, Any] = {
+        name: changes.pop(name) for name in ("ims_conn_id", "region", "cancel_on_kill") if name in changes
+    }
     quick = {"poll_interval": 0.02, "max_poll_interval": 0.02, "since": now, "deadline": now + seconds}
-    return {"job_type": "CopyrightExtractJob", "job_id": job_id, **quick, **changes}
+    return {"wait": {"job_type": "CopyrightExtractJob", "job_id": job_id, **quick, **changes}, **of_trigger}
 
 
 def load(class_path: str, kwargs: dict[str, Any]) -> ImsJobTrigger:
@@ -93,10 +100,10 @@ async def events(trigger: ImsJobTrigger) -> list[Any]:
     return [json.loads(json.dumps(event.payload)) for event in fired]
 
 
-async def end_of(trigger: ImsJobTrigger) -> Ending:
-    """Run a trigger, and return the one ending that it reports."""
+async def end_of(trigger: ImsJobTrigger) -> JobOutcome:
+    """Run a trigger, and return the one outcome that it reports."""
     (event,) = await events(trigger)
-    return Ending.from_event(event, trigger.job_id)
+    return JobOutcome.from_event(event, COPYRIGHT_EXTRACT, trigger.wait["job_id"])
 
 
 async def submit(media: str = MEDIA) -> str:
@@ -133,20 +140,28 @@ def test_stored_trigger_can_be_loaded(kwargs: dict[str, Any]) -> None:
 
 
 def test_arguments_are_primitives() -> None:
-    """What is stored is the class path and arguments that JSON knows, each as it was given."""
-    given = {
-        **arguments("J"),
-        "region": "cn-beijing",
-        "ims_conn_id": "other",
-        "silence_until": 5.0,
-        "polls": 7,
-        "unexplained": 2,
-    }
-    class_path, kwargs = ImsJobTrigger(**given, cancel_on_kill=True).serialize()
+    """The class path and arguments that JSON knows are stored, each as it was given."""
+    given = arguments(
+        "J",
+        region="cn-beijing",
+        ims_conn_id="other",
+        cancel_on_kill=True,
+        accept_empty_from=5.0,
+        polls=7,
+        unexplained=2,
+    )
+    class_path, kwargs = ImsJobTrigger(**given).serialize()
     assert class_path == CLASS
-    assert kwargs == {**given, "cancel_on_kill": True}
+    assert kwargs == given
     assert json.loads(json.dumps(kwargs)) == kwargs
-    assert {type(value) for value in kwargs.values()} <= {str, int, float, bool}
+    assert {type(value) for value in kwargs["wait"].values()} <= {str, int, float, bool}
+
+
+def test_wait_survives_the_database() -> None:
+    """A wait is the same after it was stored as JSON; values of a newer version are ignored."""
+    wait = JobWait(COPYRIGHT_EXTRACT, "J", since=1.5, deadline=9.5, accept_empty_from=5.0, polls=7, unexplained=2)
+    stored = json.loads(json.dumps(wait.to_primitives()))
+    assert JobWait.from_primitives({**stored, "of_a_newer_version": {"x": 1}}) == wait
 
 
 # ---- one event
@@ -160,20 +175,19 @@ async def test_watermark_is_the_one_event(ims_emulator: EmulatorProcess, connect
     await until_asked(ims_emulator, 3, waiting)
     ims_emulator.advance(3600)
     (event,) = await waiting
-    ending = Ending.from_event(event, job_id)
-    assert (ending.end, ending.result) == (End.SUCCEEDED, "(c) Studio")
+    outcome = JobOutcome.from_event(event, COPYRIGHT_EXTRACT, job_id)
+    assert (outcome.kind, outcome.result) == (OutcomeKind.SUCCEEDED, "(c) Studio")
     polls = [request for request in ims_emulator.requests() if request["action"] == QUERY]
-    assert ending.polls == 1 + len(polls)
+    assert outcome.polls == 1 + len(polls)
     assert len({request["connection"] for request in polls}) == 1
 
 
 async def test_silence_is_an_event_from_its_moment_on(ims_emulator: EmulatorProcess, connect: Connect) -> None:
     """Where the task says how long silence is to last, the event says that nothing was found."""
     job_id = await submit()
-    given = arguments(job_id)
-    ending = await end_of(load(CLASS, {**given, "silence_until": given["since"] + 0.2}))
-    assert (ending.end, ending.result) == (End.NOTHING_FOUND, None)
-    assert ending.elapsed >= 0.2
+    outcome = await end_of(load(CLASS, arguments(job_id, accept_empty_from=time.time() + 0.2)))
+    assert (outcome.kind, outcome.result) == (OutcomeKind.NOTHING_FOUND, None)
+    assert outcome.elapsed >= 0.2
 
 
 async def test_trouble_that_may_pass_is_no_event(ims_emulator: EmulatorProcess, connect: Connect) -> None:
@@ -186,20 +200,20 @@ async def test_trouble_that_may_pass_is_no_event(ims_emulator: EmulatorProcess, 
         start=1,
     ):
         ims_emulator.fault(QUERY, kind, nth=nth)
-    ending = await end_of(load(CLASS, arguments(job_id)))
-    assert (ending.end, ending.polls) == (End.SUCCEEDED, 6)
+    outcome = await end_of(load(CLASS, arguments(job_id)))
+    assert (outcome.kind, outcome.polls) == (OutcomeKind.SUCCEEDED, 6)
 
 
 async def test_late_triggerer_asks_once(ims_emulator: EmulatorProcess, connect: Connect) -> None:
     """A trigger that starts anew after its deadline asks one last time, and reports that time is up."""
     job_id = await submit()
     given = arguments(job_id, since=time.time() - 7200, deadline=time.time() - 3600, polls=4)
-    ending = await end_of(load(CLASS, given))
-    assert (ending.end, ending.polls) == (End.TIMEOUT, 5)
-    assert ending.elapsed == pytest.approx(7200, abs=60)
+    outcome = await end_of(load(CLASS, given))
+    assert (outcome.kind, outcome.polls) == (OutcomeKind.TIMEOUT, 5)
+    assert outcome.elapsed == pytest.approx(7200, abs=60)
     assert asked(ims_emulator).count(QUERY) == 1
     with pytest.raises(ImsJobTimeoutError, match=r"5 polls in 2\.0 h"):
-        finish(ending)
+        finish(outcome, COPYRIGHT_EXTRACT)
 
 
 async def test_late_triggerer_still_sees_the_result(ims_emulator: EmulatorProcess, connect: Connect) -> None:
@@ -207,7 +221,7 @@ async def test_late_triggerer_still_sees_the_result(ims_emulator: EmulatorProces
     ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0)
     job_id = await submit()
     given = arguments(job_id, since=time.time() - 7200, deadline=time.time() - 3600)
-    assert (await end_of(load(CLASS, given))).end is End.SUCCEEDED
+    assert (await end_of(load(CLASS, given))).kind is OutcomeKind.SUCCEEDED
 
 
 async def test_second_triggerer_goes_on(ims_emulator: EmulatorProcess, connect: Connect) -> None:
@@ -221,8 +235,8 @@ async def test_second_triggerer_goes_on(ims_emulator: EmulatorProcess, connect: 
     with pytest.raises(asyncio.CancelledError):
         await first
     ims_emulator.advance(3600)
-    ending = await end_of(load(*stored))
-    assert (ending.end, ending.result) == (End.SUCCEEDED, "(c) Studio")
+    outcome = await end_of(load(*stored))
+    assert (outcome.kind, outcome.result) == (OutcomeKind.SUCCEEDED, "(c) Studio")
     assert len(ims_emulator.jobs()) == 1
 
 
@@ -248,10 +262,11 @@ async def test_connection_that_went_wrong_is_an_event(
         monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
     else:
         connect(**change)
-    ending = await end_of(load(CLASS, arguments("J")))
-    assert (ending.end, ending.polls) == (End.REFUSED, 5)  # Airflow says so too when its secrets backend is down
+    outcome = await end_of(load(CLASS, arguments("J")))
+    # Not the first time: Airflow says so too if its secrets backend is down.
+    assert (outcome.kind, outcome.polls) == (OutcomeKind.REFUSED, 5)
     with pytest.raises(ImsConfigurationError, match=says) as caught:
-        finish(ending)
+        finish(outcome, COPYRIGHT_EXTRACT)
     assert "The job itself goes on, and is billed" in str(caught.value)
     assert ims_emulator.requests() == []
 
@@ -263,9 +278,9 @@ async def test_task_names_connection_and_region(
     monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", ims_emulator.connection_json())
     given = arguments("nobody", since=time.time() - 600, ims_conn_id="other", region="cn-beijing")
-    ending = await end_of(load(CLASS, given))
+    outcome = await end_of(load(CLASS, given))
     with pytest.raises(ImsNotFoundError, match=r"job nobody in cn-beijing was refused: JobNotFound"):
-        finish(ending)
+        finish(outcome, COPYRIGHT_EXTRACT)
 
 
 # ---- the end by a user
@@ -292,7 +307,7 @@ async def test_kill_cancels_where_that_is_wanted_and_possible(
 ) -> None:
     """A job that can be cancelled is cancelled if the task says so, and else left alone."""
     monkeypatch.setitem(JOB_TYPES, CANCELLABLE.name, CANCELLABLE)
-    ims_emulator.fault(CANCELLABLE.query_action, "answer", body='{"Status": "Analysing"}')
+    ims_emulator.fault("QueryIProductionJob", "answer", body='{"Status": "Analysing"}')
     ims_emulator.fault("CancelIProductionJob", "answer", body="{}")
     await load(CLASS, arguments("J-77", job_type=CANCELLABLE.name, cancel_on_kill=wanted)).on_kill()
     assert asked(ims_emulator) == (["QueryIProductionJob", "CancelIProductionJob"] if wanted else [])
@@ -308,14 +323,14 @@ async def test_kill_ends_although_it_is_cancelled_again_and_again(
     job_type = replace(COPYRIGHT_EXTRACT, name="MadeUpJob", cancel_action="QueryCopyrightJobList")
     monkeypatch.setitem(JOB_TYPES, job_type.name, job_type)
     ims_emulator.configure(unknown_job="silent")
-    for action in (job_type.query_action, "QueryCopyrightJobList"):
+    for action in (QUERY, "QueryCopyrightJobList"):
         ims_emulator.fault(action, "slow", seconds=0.3)
     kill = asyncio.ensure_future(load(CLASS, arguments("J-77", job_type="MadeUpJob", cancel_on_kill=True)).on_kill())
     while not kill.done():
         await asyncio.sleep(0.05)
         kill.cancel()
     kill.result()
-    assert asked(ims_emulator) == [job_type.query_action, "QueryCopyrightJobList"]
+    assert asked(ims_emulator) == [QUERY, "QueryCopyrightJobList"]
     assert "Cancelled job J-77" in written()
 
 
@@ -331,7 +346,7 @@ async def test_cleanup_calls_nothing(
 # ---- secrets
 
 SECRET = "canarysecret5b1f"
-TOKEN = "canarytoken/+=77aa"
+TOKEN = "canarytoken/+=77zz"
 
 
 @pytest.fixture(scope="module")
@@ -341,22 +356,31 @@ def canary() -> Iterator[EmulatorProcess]:
         yield process
 
 
-MIRRORS: dict[str, tuple[dict[str, Any], End]] = {
-    "status code": ({"body": json.dumps({"StatusCode": 403, "Message": f"we got <{SECRET}> <{TOKEN}>"})}, End.FAILED),
-    "state": ({"body": json.dumps({"Data": {"Status": "Fail"}, "Message": f"<{TOKEN}>", "x": SECRET})}, End.FAILED),
-    "word": ({"body": json.dumps({"Data": {"Status": f"<{SECRET}>"}})}, End.TIMEOUT),
+MIRRORS: dict[str, tuple[dict[str, Any], OutcomeKind]] = {
+    "status code": (
+        {"body": json.dumps({"StatusCode": 403, "Message": f"we got <{SECRET}> <{TOKEN}>"})},
+        OutcomeKind.FAILED,
+    ),
+    "state": (
+        {"body": json.dumps({"Data": {"Status": "Fail"}, "Message": f"<{TOKEN}>", "x": SECRET})},
+        OutcomeKind.FAILED,
+    ),
+    "word": ({"body": json.dumps({"Data": {"Status": f"<{SECRET}>"}})}, OutcomeKind.TIMEOUT),
     "refusal": (
         {"status": 403, "body": json.dumps({"Code": "Forbidden", "Message": f"<{TOKEN}>", "Recommend": SECRET})},
-        End.REFUSED,
+        OutcomeKind.REFUSED,
     ),
-    "strange refusal": ({"status": 400, "body": json.dumps({"Code": "Odd", "Message": f"<{SECRET}>"})}, End.REFUSED),
+    "strange refusal": (
+        {"status": 400, "body": json.dumps({"Code": "Odd", "Message": f"<{SECRET}>"})},
+        OutcomeKind.REFUSED,
+    ),
 }
 
 
 @pytest.mark.parametrize(("answer", "end"), MIRRORS.values(), ids=MIRRORS)
 async def test_trigger_tells_no_secret(
     answer: dict[str, Any],
-    end: End,
+    end: OutcomeKind,
     canary: EmulatorProcess,
     monkeypatch: pytest.MonkeyPatch,
     written: Written,
@@ -365,15 +389,15 @@ async def test_trigger_tells_no_secret(
     canary.reset()
     canary.fault(QUERY, "answer", times=100_000, **answer)
     monkeypatch.setenv("AIRFLOW_CONN_IMS_DEFAULT", canary.connection_json())
-    trigger = load(CLASS, arguments("J", seconds=0.2 if end is End.TIMEOUT else 60.0))
+    trigger = load(CLASS, arguments("J", seconds=0.2 if end is OutcomeKind.TIMEOUT else 60.0))
     (event,) = await events(trigger)
-    ending = Ending.from_event(event, "J")
-    assert ending.end is end
+    outcome = JobOutcome.from_event(event, COPYRIGHT_EXTRACT, "J")
+    assert outcome.kind is end
     with pytest.raises(ImsError, match=r"\*\*\*") as caught:
-        finish(ending)
+        finish(outcome, COPYRIGHT_EXTRACT)
     for text in (repr(trigger), json.dumps(trigger.serialize()), json.dumps(event), str(caught.value), written()):
         assert "canary" not in text
-        assert "77aa" not in text
+        assert "77zz" not in text
 
 
 async def test_wrong_secret_is_an_event_without_it(
@@ -387,9 +411,9 @@ async def test_wrong_secret_is_an_event_without_it(
     for text in (json.dumps(event), written()):
         assert "SignatureDoesNotMatch" in json.dumps(event)
         assert "canary" not in text
-        assert "77aa" not in text
+        assert "77zz" not in text
     with pytest.raises(ImsCredentialsError):
-        finish(Ending.from_event(event, "J"))
+        finish(JobOutcome.from_event(event, COPYRIGHT_EXTRACT, "J"), COPYRIGHT_EXTRACT)
 
 
 # ---- the loop of the triggerer
@@ -465,7 +489,7 @@ async def test_wait_does_not_block_the_loop(ims_emulator: EmulatorProcess, conne
     assert "ANSWER" in done.stdout, done.stderr
     answer = json.loads(done.stdout.partition("ANSWER ")[2].splitlines()[0])
     assert not answer["loaded"]
-    assert [(event["end"], event["result"]) for event in answer["events"]] == [("succeeded", "(c) Studio")]
+    assert [(event["kind"], event["result"]) for event in answer["events"]] == [("succeeded", "(c) Studio")]
     assert answer["during"] == []
     # The same check does complain when something blocks.
     assert any("took 0.2" in complaint for complaint in answer["after"]), answer["after"]

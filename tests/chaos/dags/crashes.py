@@ -23,7 +23,7 @@ PIDS = Path(os.environ["IMS_PIDS"])
 
 
 def die() -> None:
-    """End this process as a machine does that loses power."""
+    """OutcomeKind this process as a machine does that loses power."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -90,7 +90,7 @@ def spoilt(event: Any, how: str | None) -> Any:
         case "missing":
             return None
         case "malformed":
-            return {**event, "end": "running"}
+            return {**event, "kind": "running"}
         case _:
             return event
 
