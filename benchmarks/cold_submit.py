@@ -9,7 +9,7 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 # Run by its path, a script has its own directory on the path and not the project's.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -107,7 +107,7 @@ def _milliseconds(seconds: list[float]) -> str:
 def main() -> int:
     """Measure, print the report and return the exit status."""
     options = arguments("CPU time of a cold submission, beside the typed SDK", rounds=7)
-    results: dict[str, Any] = {}
+    results: dict[str, Samples] = {}
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
         certificate = self_signed(directory)
@@ -117,7 +117,7 @@ def main() -> int:
     text = ["# Cold submit", heading(options.rounds)]
     for transport, samples in results.items():
         text += [f"## {transport}", report(samples), profile(samples)]
-    publish(options.results, "cold_submit", "\n\n".join(text), {"samples": results})
+    publish(options.results, "cold_submit", "\n\n".join(text))
     ratios = {transport: ratio(samples[OURS], samples[BASE], "cpu") for transport, samples in results.items()}
     return verdict(
         {

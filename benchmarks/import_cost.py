@@ -104,9 +104,7 @@ def main() -> int:
     cpu, memory = median(ours, "cpu") * MILLI, median(ours, "rss") / MIB
     strangers = sorted({module for run in ours for module in foreign(run)})
     text = "\n\n".join(["# Import", heading(options.rounds), table(header, rows)])
-    # Without the names of thousands of modules.
-    measured = {name: [{**run, "modules": run["count"]} for run in runs] for name, runs in samples.items()}
-    publish(options.results, "import_cost", text, {"modules": modules, "samples": measured})
+    publish(options.results, "import_cost", text)
     named = f" ({', '.join(strangers[:5])} ...)" if strangers else ""
     return verdict(
         {

@@ -43,9 +43,7 @@ def arguments(description: str, rounds: int) -> argparse.Namespace:
     parser.add_argument(
         "--rounds", type=int, default=rounds, help=f"measured rounds, after one that warms up ({rounds})"
     )
-    parser.add_argument(
-        "--results", type=Path, metavar="DIRECTORY", default=_RESULTS, help="where to write report and measurements"
-    )
+    parser.add_argument("--results", type=Path, metavar="DIRECTORY", default=_RESULTS, help="directory of the report")
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("--rounds must be 1 or more")
@@ -131,19 +129,16 @@ def verdict(goals: Mapping[str, bool]) -> int:
     return 0 if all(goals.values()) else 1
 
 
-def publish(directory: Path, name: str, text: str, report: dict[str, Any]) -> None:
-    """Print a report, and write it and all that was measured.
+def publish(directory: Path, name: str, text: str) -> None:
+    """Print a report and write it to a Markdown file.
 
-    :param directory: where to, as Markdown and JSON
-    :param name: of the files
+    :param directory: directory of the file, created if it does not exist
+    :param name: file name without its suffix
     :param text: the report
-    :param report: the measurements
     """
     print(text, end="\n\n")
     directory.mkdir(parents=True, exist_ok=True)
     (directory / f"{name}.md").write_text(text + "\n", encoding="utf-8")
-    measured = json.dumps({"versions": versions(), **report}, indent=1)
-    (directory / f"{name}.json").write_text(measured + "\n", encoding="utf-8")
 
 
 def plot(path: Path, title: str, jobs: Sequence[int], lines: Mapping[str, Sequence[float]]) -> None:

@@ -238,7 +238,7 @@ def main() -> int:
             "\n".join(f"- {'met' if met else 'MISSED'}: {goal}" for goal, met in goals.items()),
         ]
     )
-    publish(options.results, "waiting", text, {"at_once": at_once, "every": every})
+    publish(options.results, "waiting", text)
     draw(options.results, at_once, every)
     return verdict(goals)
 

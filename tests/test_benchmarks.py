@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,9 +43,8 @@ def test_rounds_turn() -> None:
 
 
 @pytest.mark.parametrize("name", ["import_cost", "cold_submit", "waiting"])
-def test_results_are_there(name: str) -> None:
-    """What the documentation refers to is measured, with the versions of what was measured."""
-    results = waiting._HERE / "results"
-    measured = json.loads((results / f"{name}.json").read_text())
-    assert measured["versions"]["apache-airflow"]
-    assert "Python" in (results / f"{name}.md").read_text()
+def test_results_exist(name: str) -> None:
+    """The tables that the documentation links to exist, and name the versions that were measured."""
+    text = (waiting._HERE / "results" / f"{name}.md").read_text(encoding="utf-8")
+    assert "Python 3." in text
+    assert "apache-airflow 3." in text
