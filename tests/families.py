@@ -1,10 +1,10 @@
-"""Job families that the provider does not run yet, for what it knows of families in general."""
+"""A job family that the provider does not run yet, to test what holds for families in general."""
 
 from __future__ import annotations
 
 from airflow_provider_ims.jobs.types import JobType
 
-# Its query reports a state, and it can be cancelled: watermark jobs have neither.
+# Its query reports a state, and its jobs can be cancelled; neither holds for watermark jobs.
 IPRODUCTION = JobType(
     name="IProductionJob",
     submit_action="SubmitIProductionJob",

@@ -1,4 +1,4 @@
-"""Responses of the service, and of what may stand between it and us, with the error that each becomes."""
+"""Responses of the service and of gateways or proxies before it, with the error that each becomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client over real HTTP: what is sent, how often, and what each answer becomes."""
+"""The client over real HTTP: what is sent, how often, and what each response becomes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ QUERY = "QueryCopyrightExtractJob"
 LIST = "QueryCopyrightJobList"
 MEDIA = "oss://rights-evidence/clip.mp4"
 SUBMISSION = {"Input": {"Type": "OSS", "Media": MEDIA}, "UserData": None}
-PORT_OF_NOBODY = "http://127.0.0.1:1"
+UNUSED_PORT = "http://127.0.0.1:1"
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ async def submit(settings: ImsSettings, observer: SubmissionObserver | None = No
         return await client.submit(request(SUBMIT, SUBMISSION), observer)
 
 
-async def test_submission_arrives_once_and_whole(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
-    """Objects travel as JSON, None is left out, and the whole body comes back."""
+async def test_submission_is_sent_once_and_complete(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
+    """Objects are sent as JSON, None is left out, and the whole body is returned."""
     body = await submit(settings)
     assert set(body) == {"Data", "Message", "RequestId", "StatusCode"}
     (request,) = ims_emulator.requests()
@@ -81,105 +81,105 @@ async def test_submission_arrives_once_and_whole(ims_emulator: EmulatorProcess, 
 
 
 class Observer:
-    """Records what it is told.
+    """Records how it is called.
 
-    :param refuses: what it raises before the request is sent
+    :param error: what it raises before the request is sent, None for nothing
     """
 
-    def __init__(self, refuses: Exception | None = None) -> None:
-        self.told: list[str] = []
-        self.refuses = refuses
+    def __init__(self, error: Exception | None = None) -> None:
+        self.calls: list[str] = []
+        self.error = error
 
     def before_send(self) -> None:
-        self.told.append("before_send")
-        if self.refuses is not None:
-            raise self.refuses
+        self.calls.append("before_send")
+        if self.error is not None:
+            raise self.error
 
     def on_rejected(self) -> None:
-        self.told.append("on_rejected")
+        self.calls.append("on_rejected")
 
     def on_accepted(self, response: dict[str, Any]) -> None:
-        self.told.append(f"on_accepted {response['Data']['JobId']}")
+        self.calls.append(f"on_accepted {response['Data']['JobId']}")
 
     def on_unknown(self, request_id: str | None) -> None:
-        raise AssertionError("the hook calls it")
+        raise AssertionError("the hook calls it, not the client")
 
 
-async def told_of(settings: ImsSettings) -> list[str]:
-    """Return what the observer of a submission was told, whatever its outcome."""
+async def observed_calls(settings: ImsSettings) -> list[str]:
+    """Submit, whatever the outcome, and return how the observer was called."""
     observer = Observer()
     with contextlib.suppress(ImsError):
         await submit(settings, observer)
-    return observer.told
+    return observer.calls
 
 
-REFUSAL = {"status": 400, "body": '{"Code": "InvalidParameter.Input"}'}
+REJECTION = {"status": 400, "body": '{"Code": "InvalidParameter.Input"}'}
 
 
 @pytest.mark.parametrize(
-    ("kind", "options", "told"),
+    ("kind", "options", "calls"),
     [
         (None, {}, ["before_send", "on_accepted {}"]),
         ("throttle", {}, ["before_send", "on_rejected"]),
-        ("answer", REFUSAL, ["before_send", "on_rejected"]),
+        ("answer", REJECTION, ["before_send", "on_rejected"]),
         ("cut_before", {}, ["before_send"]),
         ("cut_after", {}, ["before_send"]),
         ("html_502", {}, ["before_send"]),
         ("hang", {}, ["before_send"]),
     ],
 )
-async def test_observer_is_told_the_outcome_of_a_submission(
-    kind: str | None, options: dict[str, Any], told: list[str], ims_emulator: EmulatorProcess, settings: ImsSettings
+async def test_observer_is_called_with_the_outcome_of_a_submission(
+    kind: str | None, options: dict[str, Any], calls: list[str], ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
-    """An observer is told before the service gets the request, and then of the job, or that none was created."""
+    """An observer is called before the request is sent, and again if a job was created or if none was."""
     if kind:
         ims_emulator.fault(SUBMIT, kind, **options)
-    seen = await told_of(dataclasses.replace(settings, read_timeout=0.5))
-    assert seen == [text.format(*(job["job_id"] for job in ims_emulator.jobs())) for text in told]
+    observed = await observed_calls(dataclasses.replace(settings, read_timeout=0.5))
+    assert observed == [call.format(*(job["job_id"] for job in ims_emulator.jobs())) for call in calls]
 
 
-@pytest.mark.parametrize("endpoint", [PORT_OF_NOBODY, "https://ims.invalid", "TLS"])
-async def test_observer_is_told_nothing_without_a_connection(
+@pytest.mark.parametrize("endpoint", [UNUSED_PORT, "https://ims.invalid", "TLS"])
+async def test_observer_is_not_called_without_a_connection(
     endpoint: str, ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
-    """Until the connection is open, TLS included, no job can exist: the observer is not called."""
+    """The observer is not called before the connection is open, TLS included: no job can exist."""
     if endpoint == "TLS":
         endpoint = settings.endpoint.replace("http://", "https://")
-    assert await told_of(dataclasses.replace(settings, endpoint=endpoint)) == []
+    assert await observed_calls(dataclasses.replace(settings, endpoint=endpoint)) == []
 
 
-async def test_observer_can_keep_a_submission_from_being_sent(
-    ims_emulator: EmulatorProcess, settings: ImsSettings
-) -> None:
-    """An exception of before_send reaches the caller; the connection is closed and nothing was sent over it."""
-    observer = Observer(refuses=ImsRecordError("no"))
+async def test_observer_can_prevent_a_submission(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
+    """An exception of before_send is raised to the caller, the connection is closed and nothing is sent."""
+    observer = Observer(error=ImsRecordError("no"))
     with pytest.raises(ImsRecordError):
         await submit(settings, observer)
-    assert observer.told == ["before_send", "on_rejected"]
+    assert observer.calls == ["before_send", "on_rejected"]
     assert ims_emulator.requests() == []
 
 
-async def test_observer_of_an_interrupted_submission(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
-    """An interruption after the request was sent leaves the outcome unknown: the observer is told nothing more."""
+async def test_observer_is_not_called_again_if_the_submission_is_interrupted(
+    ims_emulator: EmulatorProcess, settings: ImsSettings
+) -> None:
+    """An interruption after the request was sent leaves the outcome unknown: the client reports nothing more."""
     ims_emulator.fault(SUBMIT, "hang")
     observer = Observer()
     with pytest.raises(ImsSubmitUnknownError):
         await asyncio.wait_for(submit(settings, observer), 0.3)
-    assert observer.told == ["before_send"]
+    assert observer.calls == ["before_send"]
 
 
-async def test_any_text_survives_the_signature(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
-    """What is signed is what is sent, whatever characters it has."""
-    nasty = "夜 +&=?#%2F~*'()/\"\\ü"
+async def test_any_text_can_be_signed_and_sent(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
+    """A parameter may contain any characters: the text that arrives is the text that was given."""
+    text = "夜 +&=?#%2F~*'()/\"\\ü"
     async with ImsClient(settings) as client:
-        await client.submit(request(SUBMIT, {**SUBMISSION, "UserData": nasty}))
-    assert ims_emulator.requests()[0]["parameters"]["UserData"] == nasty
+        await client.submit(request(SUBMIT, {**SUBMISSION, "UserData": text}))
+    assert ims_emulator.requests()[0]["parameters"]["UserData"] == text
 
 
-async def test_queries_share_a_connection_and_a_submission_has_its_own(
+async def test_queries_share_a_connection_and_each_submission_opens_one(
     ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
-    """Queries keep a connection alive; a submission never travels on one that may have died unseen."""
+    """Queries reuse a kept connection; each submission opens a new one, because a kept one may be closed."""
     async with ImsClient(settings) as client:
         job_id = (await client.submit(request(SUBMIT, SUBMISSION)))["Data"]["JobId"]
         for _ in range(3):
@@ -194,7 +194,7 @@ async def test_queries_share_a_connection_and_a_submission_has_its_own(
 async def test_query_is_sent_again_if_its_connection_broke(
     nth: int, ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
-    """The service may close a kept connection; a new one that breaks is treated alike."""
+    """A query is sent again if its connection broke, whether that was kept or new."""
     ims_emulator.fault(LIST, "cut_before", nth=nth)
     async with ImsClient(settings) as client:
         await client.call(request(LIST, {}))
@@ -204,8 +204,8 @@ async def test_query_is_sent_again_if_its_connection_broke(
     assert len(used) == 3
 
 
-async def test_query_goes_out_again_only_once(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
-    """Where the new connection breaks too, the caller is told."""
+async def test_query_is_sent_again_only_once(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
+    """If the second connection breaks too, the error is raised."""
     ims_emulator.fault(LIST, "cut_before", nth=2, times=2)
     async with ImsClient(settings) as client:
         await client.call(request(LIST, {}))
@@ -218,7 +218,7 @@ async def test_query_goes_out_again_only_once(ims_emulator: EmulatorProcess, set
 async def test_query_is_sent_once_if_its_connection_did_not_break(
     kind: str, ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
-    """A time-out and an error response are left to the poll policy."""
+    """A query that timed out or got an error response is not sent again: the poll policy decides."""
     ims_emulator.fault(LIST, kind, nth=2)
     async with ImsClient(dataclasses.replace(settings, read_timeout=0.5)) as client:
         await client.call(request(LIST, {}))
@@ -227,8 +227,8 @@ async def test_query_is_sent_once_if_its_connection_did_not_break(
     assert len(ims_emulator.requests()) == 2
 
 
-async def test_what_is_no_query_never_goes_out_again(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
-    """A submission through call(), against all advice, is not sent twice by us."""
+async def test_submission_through_call_is_sent_once(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
+    """call() does not repeat a request that is not a query, even if its connection broke."""
     ims_emulator.fault(SUBMIT, "cut_after")
     async with ImsClient(settings) as client:
         await client.call(request(LIST, {}))
@@ -238,7 +238,7 @@ async def test_what_is_no_query_never_goes_out_again(ims_emulator: EmulatorProce
 
 
 async def test_closed_client_opens_a_new_session(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
-    """A client that was closed can be used again."""
+    """A closed client can be used again."""
     client = ImsClient(settings)
     for _ in range(2):
         await client.call(request("QueryCopyrightJobList", {"PageSize": 1}))
@@ -248,11 +248,11 @@ async def test_closed_client_opens_a_new_session(ims_emulator: EmulatorProcess, 
 
 
 @pytest.mark.parametrize("case", [*REJECTED, *UNKNOWN], ids=lambda case: case[0])
-async def test_answer_to_a_query_becomes_an_error(
+async def test_error_response_to_a_query_is_raised(
     case: Case, ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
-    """An error has the class to decide by, and what failed, on what, why and what to do in its message."""
-    _, options, kind, code, says = case
+    """The class of an error tells its kind; the message says what failed, for which job, why and what to do."""
+    _, options, kind, code, message = case
     ims_emulator.fault(QUERY, "answer", **options)
     with pytest.raises(ImsApiError) as caught:
         await call(settings)
@@ -261,17 +261,17 @@ async def test_answer_to_a_query_becomes_an_error(
     assert isinstance(error, AirflowFailException) == (kind is ImsRequestError)
     assert code is None or error.code == code
     assert (error.action, error.http_status) == (QUERY, options["status"])
-    assert says in str(error)
+    assert message in str(error)
     assert f"{QUERY} of job J in cn-shanghai" in str(error)
     assert (error.request_id or "none") in str(error)
     assert len(ims_emulator.requests()) == 1
 
 
 @pytest.mark.parametrize("case", REJECTED, ids=lambda case: case[0])
-async def test_refused_submission_is_known_to_be_refused(
+async def test_rejected_submission_is_not_unknown(
     case: Case, ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
-    """A submission that the service turned down is no unknown one: Airflow may retry it."""
+    """A submission that the service rejected created no job, and its error is not ImsSubmitUnknownError."""
     _, options, kind, _, _ = case
     ims_emulator.fault(SUBMIT, "answer", **options)
     with pytest.raises(ImsError) as caught:
@@ -281,10 +281,10 @@ async def test_refused_submission_is_known_to_be_refused(
 
 
 @pytest.mark.parametrize("case", UNKNOWN, ids=lambda case: case[0])
-async def test_submission_with_an_unclear_answer_is_unknown(
+async def test_submission_with_an_unclear_response_is_unknown(
     case: Case, ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
-    """If the response leaves open whether a job exists, the error is of the class that says so, with the reason."""
+    """A response that does not tell whether a job exists raises ImsSubmitUnknownError with the reason."""
     _, options, _, _, _ = case
     ims_emulator.fault(SUBMIT, "answer", **options)
     with pytest.raises(ImsSubmitUnknownError, match=f"^{SUBMIT} of .*{MEDIA}.* in cn-shanghai ") as caught:
@@ -302,10 +302,10 @@ async def test_submission_with_an_unclear_answer_is_unknown(
         ("internal_error_after", {}, 1),
     ],
 )
-async def test_submission_without_an_answer_is_unknown(
+async def test_submission_without_a_response_is_unknown(
     kind: str, options: dict[str, Any], jobs: int, ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
-    """Whether the job exists or not, without an answer nobody can know; nothing is sent a second time."""
+    """Without a response it is unknown whether a job exists; the submission is not sent again."""
     ims_emulator.fault(SUBMIT, kind, **options)
     with pytest.raises(ImsSubmitUnknownError) as caught:
         await submit(dataclasses.replace(settings, read_timeout=0.3))
@@ -314,8 +314,10 @@ async def test_submission_without_an_answer_is_unknown(
     assert caught.value.request_id is None or kind == "internal_error_after"
 
 
-async def test_query_without_an_answer(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
-    """A query that was sent and not answered says so, and names the time-out to raise."""
+async def test_query_without_a_response_is_a_transport_error(
+    ims_emulator: EmulatorProcess, settings: ImsSettings
+) -> None:
+    """The error says that the query was sent without a response, and names the time-out to raise."""
     ims_emulator.fault(QUERY, "hang")
     with pytest.raises(
         ImsTransportError, match=r"was sent to .*no response.*it did not respond in time.*read_timeout"
@@ -327,20 +329,24 @@ async def test_query_without_an_answer(ims_emulator: EmulatorProcess, settings: 
 @pytest.mark.parametrize(
     ("endpoint", "why"),
     [
-        (PORT_OF_NOBODY, "Connection refused|Connect call failed"),
+        (UNUSED_PORT, "Connection refused|Connect call failed"),
         ("https://127.0.0.1:1", "Connection refused|Connect call failed"),
         ("https://ims.invalid", "its name could not be resolved"),
     ],
 )
-async def test_unreachable_service(endpoint: str, why: str, settings: ImsSettings) -> None:
-    """What never left this machine is no unknown submission."""
+async def test_submission_to_an_unreachable_service_was_not_sent(
+    endpoint: str, why: str, settings: ImsSettings
+) -> None:
+    """A submission without a connection is known as not sent."""
     with pytest.raises(ImsTransportError, match=rf"was not sent: .* could not be reached: .*({why})") as caught:
         await submit(dataclasses.replace(settings, endpoint=endpoint))
     assert not caught.value.sent
 
 
-async def test_plain_http_behind_https_endpoint(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
-    """A failed TLS handshake is a request that was not sent."""
+async def test_submission_without_a_tls_handshake_was_not_sent(
+    ims_emulator: EmulatorProcess, settings: ImsSettings
+) -> None:
+    """If the TLS handshake fails, the submission is known as not sent."""
     endpoint = settings.endpoint.replace("http://", "https://")
     with pytest.raises(ImsTransportError, match="was not sent") as caught:
         await submit(dataclasses.replace(settings, endpoint=endpoint))
@@ -348,8 +354,8 @@ async def test_plain_http_behind_https_endpoint(ims_emulator: EmulatorProcess, s
     assert ims_emulator.bill()["lines"] == []
 
 
-async def test_connect_timeout(settings: ImsSettings) -> None:
-    """A service that accepts no connection in time is unreachable, and the submission was not sent."""
+async def test_submission_after_a_connect_timeout_was_not_sent(settings: ImsSettings) -> None:
+    """If the service accepts no connection in time, the submission is known as not sent."""
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -369,10 +375,10 @@ async def test_connect_timeout(settings: ImsSettings) -> None:
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("1500", 1.5), ("0", None), ("soon", None), ("²", None)])
-async def test_pause_of_a_throttling_answer_is_in_milliseconds(
+async def test_retry_after_of_a_throttled_response_is_in_milliseconds(
     header: str, seconds: float | None, ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
-    """x-acs-retry-after has milliseconds; what is no positive number is no advice."""
+    """x-acs-retry-after is in milliseconds; a value that is not a positive number is ignored."""
     throttled = error_response(400, "Throttling.User", headers=None)
     throttled["headers"] = {"x-acs-retry-after": header}
     ims_emulator.fault(QUERY, "answer", **throttled)
@@ -382,7 +388,7 @@ async def test_pause_of_a_throttling_answer_is_in_milliseconds(
 
 
 async def test_diagnosis_link_of_the_service_is_kept(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
-    """Recommend is a link to the vendor's diagnosis of this very request."""
+    """The error has the link of the field Recommend, the vendor's diagnosis of the request."""
     ims_emulator.fault(
         QUERY, "answer", **error_response(400, "InvalidJob", Recommend="https://example.com/diagnose?q=1")
     )
@@ -390,44 +396,44 @@ async def test_diagnosis_link_of_the_service_is_kept(ims_emulator: EmulatorProce
         await call(settings)
 
 
-async def test_request_id_of_the_header_where_the_body_has_none(
+async def test_request_id_is_read_from_the_header_if_the_body_has_none(
     ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
-    """An unreadable answer still has a request id for the ticket."""
+    """The error of an unreadable response has the request id, for a support ticket."""
     ims_emulator.fault(SUBMIT, "answer", **response(502, "<html>", headers={"x-acs-request-id": "REQ-9"}))
     with pytest.raises(ImsSubmitUnknownError) as caught:
         await submit(settings)
     assert caught.value.request_id == "REQ-9"
 
 
-async def test_long_text_of_the_service_is_cut(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
-    """A message of the service does not fill the log."""
+async def test_long_message_of_the_service_is_shortened(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
+    """A long message of the service does not fill the log."""
     ims_emulator.fault(QUERY, "answer", **error_response(400, "InvalidX", Message="long " * 5000))
     with pytest.raises(ImsRequestError) as caught:
         await call(settings)
     assert len(str(caught.value)) < 1000
 
 
-async def test_parameter_that_is_no_json_is_refused(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
-    """A value that cannot be sent names the parameter; nothing is sent."""
+async def test_parameter_that_is_not_json_is_refused(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
+    """A value that JSON cannot express is an error that names the parameter; nothing is sent."""
     with pytest.raises(ImsConfigurationError, match=f"Parameter X of {QUERY} cannot be sent as JSON"):
         await call(settings, params={"X": object()})
     assert ims_emulator.requests() == []
 
 
-async def test_loopback_is_never_proxied(
+async def test_loopback_endpoint_uses_no_proxy(
     ims_emulator: EmulatorProcess, settings: ImsSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy of the environment does not come between us and the emulator."""
+    """Requests to the emulator ignore the proxy of the environment."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, PORT_OF_NOBODY)
+        monkeypatch.setenv(name, UNUSED_PORT)
     assert await submit(settings)
 
 
 async def test_netrc_does_not_replace_the_signature(
     settings: ImsSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """An entry of ~/.netrc is for other programs: no identity comes from the worker's environment."""
+    """An entry in ~/.netrc is ignored: it would replace the Authorization header."""
     netrc = tmp_path / "netrc"
     netrc.write_text("default login somebody password canary\n")
     netrc.chmod(0o600)
@@ -437,10 +443,8 @@ async def test_netrc_does_not_replace_the_signature(
 
 
 @pytest.mark.parametrize("proxy", ["socks5://user:canary@127.0.0.1:1", "http://user:canary@127.0.0.1:99999", "http://"])
-async def test_proxy_that_cannot_be_used_is_refused(
-    proxy: str, settings: ImsSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A proxy is never silently left out, and its password not repeated."""
+async def test_unusable_proxy_is_refused(proxy: str, settings: ImsSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that cannot be used is an error that does not contain its password."""
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     with pytest.raises(
         ImsConfigurationError, match=r"HTTPS_PROXY or ALL_PROXY.*or add ims.invalid to NO_PROXY"
@@ -450,14 +454,16 @@ async def test_proxy_that_cannot_be_used_is_refused(
 
 
 async def test_proxy_without_a_scheme_is_an_http_proxy(settings: ImsSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Host and port alone are enough, as for other programs."""
+    """The scheme of a proxy may be left out, as for other programs."""
     monkeypatch.setenv("HTTPS_PROXY", "127.0.0.1:1")
     with pytest.raises(ImsTransportError, match="could not be reached: the proxy: "):
         await submit(dataclasses.replace(settings, endpoint="https://ims.invalid"))
 
 
-async def test_proxy_of_the_environment_is_used(settings: ImsSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real service is reached through the environment's proxy, unless NO_PROXY names it."""
+async def test_proxy_of_the_environment_is_used_unless_no_proxy_names_the_host(
+    settings: ImsSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests use the proxy of the environment, unless NO_PROXY has the host."""
     monkeypatch.setenv("HTTPS_PROXY", "http://user:canary@127.0.0.1:1")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
@@ -470,8 +476,8 @@ async def test_proxy_of_the_environment_is_used(settings: ImsSettings, monkeypat
         await submit(remote)
 
 
-async def test_cancelled_call_closes_cleanly(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
-    """A cancelled call leaves nothing behind that disturbs the next one."""
+async def test_client_works_after_a_cancelled_call(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
+    """The next call succeeds after a cancelled one."""
     ims_emulator.fault(QUERY, "hang")
     async with ImsClient(settings) as client:
         with pytest.raises(TimeoutError):
@@ -479,17 +485,17 @@ async def test_cancelled_call_closes_cleanly(ims_emulator: EmulatorProcess, sett
         assert await client.call(request("QueryCopyrightJobList", {"PageSize": 1}))
 
 
-async def test_cancelled_submission_is_unknown_once_it_was_sent(
+async def test_submission_cancelled_after_sending_is_unknown(
     ims_emulator: EmulatorProcess, settings: ImsSettings
 ) -> None:
-    """A caller that stops waiting for the response is told that a job may exist."""
+    """A submission that is cancelled after it was sent raises ImsSubmitUnknownError."""
     ims_emulator.fault(SUBMIT, "hang")
     with pytest.raises(ImsSubmitUnknownError, match="It was interrupted while it waited for the response"):
         await asyncio.wait_for(submit(settings), 0.3)
 
 
-async def test_cancelled_submission_that_was_not_sent_is_just_cancelled(settings: ImsSettings) -> None:
-    """Before the request is on its way nothing can have been carried out."""
+async def test_submission_cancelled_before_sending_is_cancelled(settings: ImsSettings) -> None:
+    """A submission that is cancelled before it was sent raises CancelledError: no job can exist."""
     task = asyncio.create_task(submit(settings))
     await asyncio.sleep(0)
     task.cancel()
@@ -499,7 +505,7 @@ async def test_cancelled_submission_that_was_not_sent_is_just_cancelled(settings
 
 @pytest.mark.parametrize("read", [lambda e: e.__cause__, lambda e: e.__context__])
 async def test_error_does_not_carry_the_request(read: Callable[[Exception], object], settings: ImsSettings) -> None:
-    """The exceptions of the HTTP library hold headers with signature and token; none is attached to ours."""
+    """Our error has no exception of aiohttp as cause or context: those contain signature and token."""
     with pytest.raises(ImsTransportError) as caught:
-        await submit(dataclasses.replace(settings, endpoint=PORT_OF_NOBODY))
+        await submit(dataclasses.replace(settings, endpoint=UNUSED_PORT))
     assert read(caught.value) is None

@@ -1,4 +1,4 @@
-"""What hooks on one event loop share, and what they do not."""
+"""What the hooks of one event loop share: look-ups of connections, clients and rate limits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("connect")
 
 
 class LookUps:
-    """Counts the look-ups of connections, which take a while."""
+    """Counts the look-ups of connections, and makes each of them slow."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float = 0.2) -> None:
         self.threads: list[int] = []
@@ -57,10 +57,10 @@ async def close(hooks: Sequence[ImsHook]) -> None:
         await hook.aclose()
 
 
-async def test_hooks_that_start_together_look_the_connection_up_once(
+async def test_hooks_that_start_together_look_up_the_connection_once(
     ims_emulator: EmulatorProcess, look_ups: LookUps
 ) -> None:
-    """A triggerer with hundreds of triggers reads the connection once, off the loop, and opens few connections."""
+    """Hundreds of hooks read the Airflow connection once, in a thread, and share a few HTTP connections."""
     hooks = [ImsHook() for _ in range(200)]
     await asyncio.gather(*(hook.acall(LIST) for hook in hooks[:20]))
     await asyncio.gather(*(hook._client() for hook in hooks))
@@ -74,7 +74,7 @@ async def test_hooks_that_start_together_look_the_connection_up_once(
 
 
 async def test_last_hook_closes_the_session(ims_emulator: EmulatorProcess) -> None:
-    """The connection stays until nobody uses it any more; who comes later opens another one."""
+    """The session stays open until its last hook is closed; a later call opens a new one."""
     first, second = ImsHook(), ImsHook()
     await first.acall(LIST)
     await second.acall(LIST)
@@ -92,10 +92,10 @@ async def test_last_hook_closes_the_session(ims_emulator: EmulatorProcess) -> No
     assert not shared._look_ups
 
 
-async def test_regions_and_connections_share_nothing(
+async def test_hooks_with_different_settings_share_no_client(
     ims_emulator: EmulatorProcess, connect: Callable[..., None]
 ) -> None:
-    """Settings that differ have a client each."""
+    """Each region and each version of the connection has its own client."""
     here, there = ImsHook(region="cn-shanghai"), ImsHook(region="cn-beijing")
     assert await here._client() is not await there._client()
     connect(extra={"read_timeout": 7})
@@ -104,10 +104,10 @@ async def test_regions_and_connections_share_nothing(
     await close([here, there, other])
 
 
-async def test_look_up_serves_others_for_a_while_only(
+async def test_look_up_is_reused_for_half_a_minute(
     ims_emulator: EmulatorProcess, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch, look_ups: LookUps
 ) -> None:
-    """A connection that was changed in the UI is used by what starts half a minute later."""
+    """A hook that starts after half a minute reads the connection again, and sees its changes."""
     first, second, third = ImsHook(), ImsHook(), ImsHook()
     await first._client()
     connect(extra={"read_timeout": 7})
@@ -118,8 +118,8 @@ async def test_look_up_serves_others_for_a_while_only(
     await close([first, second, third])
 
 
-async def test_look_up_that_failed_is_tried_again(ims_emulator: EmulatorProcess, look_ups: LookUps) -> None:
-    """Those who asked together learn of the failure; who asks later looks for himself."""
+async def test_failed_look_up_is_not_reused(ims_emulator: EmulatorProcess, look_ups: LookUps) -> None:
+    """A failed look-up fails for all hooks that wait for it; a later hook looks up again."""
     look_ups.error = OSError("vault sealed")
     hooks = [ImsHook() for _ in range(5)]
     failures = await asyncio.gather(*(hook._client() for hook in hooks), return_exceptions=True)
@@ -131,42 +131,42 @@ async def test_look_up_that_failed_is_tried_again(ims_emulator: EmulatorProcess,
     await close(hooks)
 
 
-async def test_who_is_cancelled_leaves_the_look_up_to_the_others(
+async def test_cancelled_hook_does_not_cancel_a_shared_look_up(
     ims_emulator: EmulatorProcess, look_ups: LookUps
 ) -> None:
-    """The first of many can be cleared while it looks the connection up for all."""
+    """If the hook that started a shared look-up is cancelled, the others still get the result."""
     first, second = ImsHook(), ImsHook()
-    asking = asyncio.create_task(first._client())
+    starter = asyncio.create_task(first._client())
     await asyncio.sleep(0.05)
     other = asyncio.create_task(second._client())
     await asyncio.sleep(0.05)
-    asking.cancel()
-    await asyncio.wait([asking])
-    assert asking.cancelled()
+    starter.cancel()
+    await asyncio.wait([starter])
+    assert starter.cancelled()
     await other
     assert len(look_ups.threads) == 1
     await close([first, second])
 
 
-async def test_wrong_connection_is_told_to_each(connect: Callable[..., None]) -> None:
-    """An error of the configuration reaches all who share the look-up."""
+async def test_invalid_connection_is_an_error_for_each_hook(connect: Callable[..., None]) -> None:
+    """A configuration error is raised by each hook that shares the look-up."""
     connect(host="ftp://example.com")
     failures = await asyncio.gather(*(ImsHook()._client() for _ in range(3)), return_exceptions=True)
     assert all(isinstance(failure, ImsConfigurationError) for failure in failures)
 
 
 def wait_for(job_id: str, interval: float = 1e-3) -> JobWait:
-    """Return a wait that was begun by a worker."""
+    """Return a wait that a worker has started."""
     now = time.time()
     return JobWait(
         COPYRIGHT_EXTRACT, job_id, now, now + 60, poll_interval=interval, max_poll_interval=interval, polls=1
     )
 
 
-async def test_keys_that_are_refused_are_looked_up_again_once_for_all(
+async def test_refused_keys_are_looked_up_again_once_for_all_waits(
     ims_emulator: EmulatorProcess, connect: Callable[..., None], look_ups: LookUps
 ) -> None:
-    """However fresh the look-up: where keys are refused, many waits read the connection together, and go on."""
+    """If the keys are refused, the waits read the connection again together, and continue with the new keys."""
     ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0)
     submitting = ImsHook()
     job_id = (await submitting.asubmit(COPYRIGHT_EXTRACT, {"Input": {"Type": "OSS", "Media": MEDIA}})).job_id
@@ -178,13 +178,13 @@ async def test_keys_that_are_refused_are_looked_up_again_once_for_all(
     before = len(look_ups.threads)
     outcomes = await asyncio.gather(*(hook.apoll_until_done(wait_for(job_id)) for hook in hooks))
     assert [outcome.result for outcome in outcomes] == ["(c) Studio"] * 20
-    # Those whose request was on its way when somebody began to read wait for him, the others for the next one.
+    # A look-up serves the waits whose request was sent before it started; the others share the next one.
     assert 1 <= len(look_ups.threads) - before <= 3
     await close(hooks)
 
 
-async def test_waits_share_their_timers(ims_emulator: EmulatorProcess) -> None:
-    """Waits with pauses of some length wake up together, at the ticks of the interval."""
+async def test_waits_share_timers(ims_emulator: EmulatorProcess) -> None:
+    """A hundred waits with the same poll interval need at most sixteen timers."""
     ims_emulator.put_media(MEDIA)
     hooks = [WaitingHook() for _ in range(100)]
     waits = [asyncio.create_task(hook.apoll_until_done(wait_for("J", 15.0))) for hook in hooks]
@@ -197,8 +197,8 @@ async def test_waits_share_their_timers(ims_emulator: EmulatorProcess) -> None:
     await close(hooks)
 
 
-async def test_throttling_answer_slows_down_everybody_on_the_loop(ims_emulator: EmulatorProcess) -> None:
-    """One hook is throttled; another one's next request waits as long as the answer to the first asked for."""
+async def test_throttled_response_slows_down_all_hooks_of_the_loop(ims_emulator: EmulatorProcess) -> None:
+    """If one hook is throttled, the next request of another hook waits for the retry-after of that response."""
     first, second = ImsHook(), ImsHook()
     await second.acall(LIST)
     ims_emulator.fault(LIST, "throttle", retry_after=600)
@@ -210,10 +210,10 @@ async def test_throttling_answer_slows_down_everybody_on_the_loop(ims_emulator: 
     await close([first, second])
 
 
-async def test_limit_of_the_connection_is_kept_by_all_together(
+async def test_hooks_share_the_rate_limit_of_the_connection(
     ims_emulator: EmulatorProcess, connect: Callable[..., None]
 ) -> None:
-    """The connection's limit is one for the process, not for each hook."""
+    """The rate limit of a connection applies to all hooks together, not to each."""
     connect(extra={"max_requests_per_second": 10})
     hooks = [ImsHook() for _ in range(25)]
     begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""Our signature beside the official one."""
+"""Our signature, compared with that of the official SDK."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from darabonba.request import DaraRequest
 from airflow_provider_ims.api.signature import ALGORITHM, EMPTY_BODY, authorization, percent_encode, signed_headers
 from airflow_provider_ims.connection.credentials import AccessKey
 
-NASTY = "夜 +&=?#%2F~*'()/\"\\ü-_."
+SPECIAL_CHARACTERS = "夜 +&=?#%2F~*'()/\"\\ü-_."
 REQUIRED = {
     "host",
     "x-acs-action",
@@ -28,12 +28,12 @@ REQUIRED = {
         {},
         {"JobId": "J"},
         {"b": "2", "a": "1", "A": "0"},
-        {"Input": '{"Media":"oss://b/ü"}', "UserData": NASTY, "E": ""},
+        {"Input": '{"Media":"oss://b/ü"}', "UserData": SPECIAL_CHARACTERS, "E": ""},
     ],
 )
 @pytest.mark.parametrize("token", [None, "token/+=="])
-@pytest.mark.parametrize("form", [{}, {"Timeline": NASTY, "A": "1"}], ids=["no body", "form body"])
-def test_signature_is_the_official_one(parameters: dict[str, str], token: str | None, form: dict[str, str]) -> None:
+@pytest.mark.parametrize("form", [{}, {"Timeline": SPECIAL_CHARACTERS, "A": "1"}], ids=["no body", "form body"])
+def test_signature_equals_that_of_the_sdk(parameters: dict[str, str], token: str | None, form: dict[str, str]) -> None:
     """For the same headers, parameters and body the SDK's signer gives the same Authorization header."""
     key = AccessKey("LTAIkey", "secret", token)
     body = percent_encode(form).encode()

@@ -16,20 +16,20 @@ from airflow_provider_ims.exceptions import ImsConfigurationError
 SECRET = "canary-secret-value"
 
 
-def make(*, extra: dict[str, Any] | str | None = None, **fields: Any) -> Connection:
+def make_connection(*, extra: dict[str, Any] | str | None = None, **fields: Any) -> Connection:
     values = {"conn_id": "ims_test", "conn_type": "ims", "login": "LTAIkey", "password": SECRET, **fields}
     raw = extra if isinstance(extra, str) else json.dumps({"region_id": "cn-shanghai"} if extra is None else extra)
     return Connection(extra=raw, **values)
 
 
 def parse(region: str | None = None, **fields: Any) -> ImsSettings:
-    return parse_connection(make(**fields), region)
+    return parse_connection(make_connection(**fields), region)
 
 
 @pytest.mark.parametrize("region", REGIONS)
 @pytest.mark.parametrize(("network", "host"), [(None, "ice"), ("public", "ice"), ("vpc", "ice-vpc")])
 def test_endpoint_of_every_documented_region_and_network(region: str, network: str | None, host: str) -> None:
-    """The endpoint is computed from region and network, for all six documented regions."""
+    """The endpoint is computed from region and network, for all documented regions."""
     settings = parse(extra={"region_id": region, "network": network})
     assert settings.endpoint == f"https://{host}.{region}.aliyuncs.com"
     assert settings.region == region
@@ -52,12 +52,12 @@ def test_endpoint_of_every_documented_region_and_network(region: str, network: s
     ],
 )
 def test_endpoint_can_be_given(host: str, port: int | None, endpoint: str) -> None:
-    """An endpoint in the connection wins; https is the default, http is for loopback."""
+    """An endpoint in the connection is used; its scheme is https by default, and http for loopback only."""
     assert parse(host=host, port=port).endpoint == endpoint
 
 
 @pytest.mark.parametrize(
-    ("host", "says"),
+    ("host", "message"),
     [
         ("http://ice.cn-shanghai.aliyuncs.com", "http is for loopback addresses only"),
         ("http://127.0.0.1.example.com", "http is for loopback addresses only"),
@@ -78,40 +78,40 @@ def test_endpoint_can_be_given(host: str, port: int | None, endpoint: str) -> No
         ("ice-vpc.cn-beijing.aliyuncs.com", "is in cn-beijing and the region is cn-shanghai"),
     ],
 )
-def test_wrong_endpoint_is_refused(host: str, says: str) -> None:
-    """An endpoint that would send requests somewhere surprising is refused, and a password in it not repeated."""
-    with pytest.raises(ImsConfigurationError, match=says) as caught:
+def test_wrong_endpoint_is_refused(host: str, message: str) -> None:
+    """An endpoint that is ambiguous or unsafe is refused, and the message does not repeat a password in it."""
+    with pytest.raises(ImsConfigurationError, match=message) as caught:
         parse(host=host)
     assert "Connection 'ims_test': Endpoint" in str(caught.value)
     assert SECRET not in str(caught.value)
 
 
 def test_two_ports_are_refused() -> None:
-    """A port in the endpoint and another in the port field contradict each other."""
+    """The endpoint and the port field must not have different ports."""
     with pytest.raises(ImsConfigurationError, match="name different ports"):
         parse(host="https://proxy.example.com:1", port=2)
 
 
 def test_port_without_endpoint_is_refused() -> None:
-    """A port alone says nothing."""
+    """A port needs an endpoint."""
     with pytest.raises(ImsConfigurationError, match="has a port and no Endpoint"):
         parse(port=8123)
 
 
 def test_schema_is_refused() -> None:
-    """A field that is not used is not silently ignored."""
+    """A field that is not used must be empty."""
     with pytest.raises(ImsConfigurationError, match="Schema is not used"):
         parse(schema="https")
 
 
-def test_argument_wins_over_the_connections_region() -> None:
-    """The region of the caller wins over the connection's, and the endpoint follows it."""
+def test_region_argument_overrides_the_connection() -> None:
+    """The region of the caller overrides that of the connection, and the endpoint is in that region."""
     settings = parse("cn-beijing")
     assert (settings.region, settings.endpoint) == ("cn-beijing", "https://ice.cn-beijing.aliyuncs.com")
 
 
 def test_missing_region_is_refused() -> None:
-    """A region must come from somewhere."""
+    """Either the caller or the connection must give a region."""
     with pytest.raises(ImsConfigurationError, match=r"No region: .*Fill in Region in the connection"):
         parse(extra={})
 
@@ -119,8 +119,8 @@ def test_missing_region_is_refused() -> None:
 @pytest.mark.parametrize(
     "region", ["cn shanghai", "evil.example.com/", "CN-SHANGHAI", "shanghai", "cn-shanghai@x", "-"]
 )
-def test_region_that_is_none_is_refused(region: str) -> None:
-    """The region becomes part of a host name, so nothing else than a region passes, from wherever it comes."""
+def test_malformed_region_is_refused(region: str) -> None:
+    """The region becomes part of a host name: only a valid region id is accepted, from caller and connection."""
     with pytest.raises(ImsConfigurationError, match="is not a region id"):
         parse(region)
     with pytest.raises(ImsConfigurationError, match="is not a region id"):
@@ -128,30 +128,30 @@ def test_region_that_is_none_is_refused(region: str) -> None:
 
 
 def test_region_without_documented_endpoint_is_refused() -> None:
-    """A misspelt region is not looked up in the DNS; an endpoint makes it acceptable."""
+    """A region without a documented endpoint is accepted only if the connection has an endpoint."""
     with pytest.raises(ImsConfigurationError, match="documents no endpoint in the region 'cn-shangai'"):
         parse("cn-shangai")
     assert parse("cn-newplace", host="ice.cn-newplace.aliyuncs.com").region == "cn-newplace"
 
 
-def test_keys_without_token_sign_as_they_are() -> None:
-    """Key pair alone: an access key."""
+def test_key_pair_without_token_is_an_access_key() -> None:
+    """A key pair alone makes an access key."""
     assert parse().credentials == AccessKey("LTAIkey", SECRET)
 
 
-def test_token_makes_temporary_credentials() -> None:
-    """Key pair and security token: STS, said or not."""
+def test_key_pair_with_token_is_temporary_credentials() -> None:
+    """A key pair and a security token make STS credentials, with or without auth_type."""
     for extra in ({"security_token": "tok"}, {"security_token": "tok", "auth_type": "sts"}):
         assert parse(extra={"region_id": "cn-shanghai", **extra}).credentials == AccessKey("LTAIkey", SECRET, "tok")
 
 
-def test_pasted_white_space_is_removed() -> None:
-    """A newline pasted along with a key does not end in a wrong signature."""
+def test_white_space_around_keys_is_removed() -> None:
+    """White space around a key, as from pasting, is removed."""
     assert parse(login=" LTAIkey\n", password=f"{SECRET} ").credentials == AccessKey("LTAIkey", SECRET)
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "message"),
     [
         ({"login": None}, "lacks the Access key ID"),
         ({"password": None}, "lacks the Access key secret"),
@@ -162,17 +162,19 @@ def test_pasted_white_space_is_removed() -> None:
         ({"password": f"{SECRET} {SECRET}"}, "Access key secret must be text without spaces"),
     ],
 )
-def test_half_a_key_pair_is_refused(fields: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half a key pair is an error, also where the environment could complete it."""
+def test_incomplete_or_malformed_key_pair_is_refused(
+    fields: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a key pair is an error, even if the environment has both keys."""
     monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAIenvironment")
     monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "environment-secret")
-    with pytest.raises(ImsConfigurationError, match=says) as caught:
+    with pytest.raises(ImsConfigurationError, match=message) as caught:
         parse(**fields)
     assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("extra", "says"),
+    ("extra", "message"),
     [
         ({"regionid": "cn-shanghai"}, "unknown extra 'regionid'. Remove it; known are: region_id, network"),
         ({"access_key_id": "x"}, "unknown extra 'access_key_id'"),
@@ -195,20 +197,20 @@ def test_half_a_key_pair_is_refused(fields: dict[str, Any], says: str, monkeypat
         ({"max_requests_per_second": "fast"}, "max_requests_per_second is 'fast'. Give a number"),
     ],
 )
-def test_wrong_extra_is_refused(extra: dict[str, Any], says: str) -> None:
-    """Extras are an allow-list with checked values; a secret value is never repeated."""
+def test_wrong_extra_is_refused(extra: dict[str, Any], message: str) -> None:
+    """Unknown extras and wrong values are refused; the message does not repeat a secret."""
     with pytest.raises(ImsConfigurationError) as caught:
         parse(extra={"region_id": "cn-shanghai", **extra})
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "Connection 'ims_test'" in str(caught.value)
     assert SECRET not in str(caught.value)
 
 
-def test_extra_that_is_no_json_object_is_refused() -> None:
-    """Broken JSON is an error, not an empty extra."""
+def test_extra_that_is_not_a_json_object_is_refused() -> None:
+    """An extra that is not valid JSON is an error, not an empty extra."""
     with pytest.raises(ImsConfigurationError, match="is not a JSON object"):
         parse(extra='["region_id"]')
-    broken = make()
+    broken = make_connection()
     object.__setattr__(broken, "extra", "{")  # Airflow 3 refuses it in the constructor, a secrets backend may not
     with pytest.raises(ImsConfigurationError, match="is not valid JSON"):
         parse_connection(broken)
@@ -221,21 +223,21 @@ def test_empty_form_fields_are_unset() -> None:
     assert settings == parse()
 
 
-def test_timeouts_are_seconds_and_may_be_text() -> None:
-    """A connection given as a URI has its numbers as text."""
+def test_timeouts_may_be_text() -> None:
+    """Timeouts are seconds, and may be text, as in a connection that is a URI."""
     settings = parse(extra={"region_id": "cn-shanghai", "connect_timeout": "2.5", "read_timeout": 20})
     assert (settings.connect_timeout, settings.read_timeout) == (2.5, 20.0)
     assert (parse().connect_timeout, parse().read_timeout) == (5.0, 10.0)
 
 
-def test_limit_of_requests() -> None:
-    """The limit is 30 a second unless the connection says otherwise; it may be less than one."""
+def test_rate_limit_has_a_default_and_may_be_below_one() -> None:
+    """The rate limit is 30 per second unless the connection sets another, which may be less than one."""
     assert parse().max_requests_per_second == 30
     assert parse(extra={"region_id": "cn-shanghai", "max_requests_per_second": "0.5"}).max_requests_per_second == 0.5
 
 
 def test_connection_of_the_alibaba_provider_is_accepted() -> None:
-    """A connection of type alibaba_cloud brings its key pair in two extras."""
+    """A connection of type alibaba_cloud has its key pair in two extras."""
     settings = parse(
         conn_type="alibaba_cloud",
         login=None,
@@ -247,13 +249,13 @@ def test_connection_of_the_alibaba_provider_is_accepted() -> None:
 
 
 def test_connection_of_another_type_is_refused() -> None:
-    """Keys of another service are not sent to this one."""
+    """A connection of another type is refused: its keys belong to another service."""
     with pytest.raises(ImsConfigurationError, match=r"has the type 'aws'. Choose the type 'ims'"):
         parse(conn_type="aws")
 
 
-def test_settings_do_not_print_secrets() -> None:
-    """Settings that end up in a log or traceback show no secret."""
+def test_repr_of_settings_has_no_secret() -> None:
+    """Settings in a log or traceback show no secret."""
     settings = parse(extra={"region_id": "cn-shanghai", "security_token": "canary-token"})
     assert SECRET not in repr(settings)
     assert "canary-token" not in repr(settings)
