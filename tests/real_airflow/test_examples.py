@@ -26,13 +26,13 @@ LINKS_ARE_STORED = Version(version("apache-airflow")).major >= 3
 MAPPED_SENSOR = """
 from airflow.providers.common.compat.sdk import DAG, task
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
-from airflow_provider_ims.sensors.job import ImsJobSensor
+from airflow_provider_ims.sensors.copyright import ImsCopyrightExtractJobSensor
 
 with DAG("mapped_sensor", schedule=None) as dag:
     submit = ImsSubmitCopyrightExtractJobOperator.partial(task_id="submit").expand(
         input_media=[f"oss://b-1/{number}.mp4" for number in range(3)]
     )
-    wait = ImsJobSensor.partial(
+    wait = ImsCopyrightExtractJobSensor.partial(
         task_id="wait", deferrable=True, poke_interval=0.2, no_watermark_after=0.5
     ).expand(job_id=submit.output)
 

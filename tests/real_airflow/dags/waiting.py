@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.jobs import polling
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
-from airflow_provider_ims.sensors.job import ImsJobSensor
+from airflow_provider_ims.sensors.copyright import ImsCopyrightExtractJobSensor
 from tests.real_airflow.scenarios import GRACE, INTERVAL, LONG, QUERY, SCENARIOS, Scenario, scenarios_of
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Operator(ImsSubmitCopyrightExtractJobOperator):
         return super().execute_complete(context, spoilt(event, SCENARIOS[self.task_id].breaks_event))
 
 
-class Sensor(ImsJobSensor):
+class Sensor(ImsCopyrightExtractJobSensor):
     """The sensor, in its scene."""
 
     def execute(self, context: Context) -> Any:
