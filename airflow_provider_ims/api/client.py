@@ -43,7 +43,7 @@ class ImsClient:
 
     Only a read whose connection broke is sent twice: the caller decides what else is safe to repeat.
 
-    :param settings: where to and as whom
+    :param settings: endpoint, credentials and limits
     """
 
     def __init__(self, settings: ImsSettings) -> None:
@@ -56,7 +56,7 @@ class ImsClient:
 
     @property
     def settings(self) -> ImsSettings:
-        """Where it calls, and as whom."""
+        """Endpoint, credentials and limits."""
         return self._settings
 
     async def __aenter__(self) -> Self:

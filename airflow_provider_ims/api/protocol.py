@@ -133,22 +133,32 @@ def decode(
         content = None
     if isinstance(content, dict) and status in HTTP_SUCCESS and not _is_error(content):
         return content
+    raise _error(request, region, status, headers, content if isinstance(content, dict) else _describe(body), redact)
+
+
+def _error(
+    request: ApiRequest,
+    region: str,
+    status: int,
+    headers: Mapping[str, str],
+    content: dict[str, Any] | str,
+    redact: Callable[[str], str],
+) -> ImsApiError:
+    """Return the error of a response; its content is a JSON object, or the description of another body."""
     details = content if isinstance(content, dict) else {}
     code, request_id = _string(details, "Code"), _string(details, "RequestId") or headers.get("x-acs-request-id")
     code, request_id = code and redact(code), request_id and redact(request_id)
     kind = _error_class(code, status)
-    problem = f"{request.description} in {region} "
     if code:
-        problem += f"was refused: {code}: {redact(_string(details, 'Message') or 'no message')}"
+        what = f"was refused: {code}: {redact(_string(details, 'Message') or 'no message')}"
     elif isinstance(content, dict):
-        problem += f"got a response with HTTP {status} and no error code"
+        what = f"got a response with HTTP {status} and no error code"
     else:
-        problem += f"got a response with HTTP {status} and {_describe(body)}, which is not the service's JSON object"
-    problem += f" (RequestId {request_id or 'none'}, HTTP {status})."
-    if recommend := _string(details, "Recommend"):
-        problem += f" Diagnosis: {redact(recommend)}."
-    raise kind(
-        problem,
+        what = f"got a response with HTTP {status} and {content}, which is not the service's JSON object"
+    recommend = _string(details, "Recommend")
+    diagnosis = f" Diagnosis: {redact(recommend)}." if recommend else ""
+    return kind(
+        f"{request.description} in {region} {what} (RequestId {request_id or 'none'}, HTTP {status}).{diagnosis}",
         advice=_advice(kind, code, request.action),
         action=request.action,
         code=code,
