@@ -1,6 +1,6 @@
-"""Airflow's part in the life of one task, in this process: attempts, their retries, XComs, the store, clears.
+"""A simulation of Airflow for one task, in this process: attempts, retries, XComs, the state store, clears.
 
-For what needs many lives. ``tests/chaos/test_crashes.py`` has the same with a real Airflow.
+For tests that need many attempts. ``tests/chaos/test_crashes.py`` tests the same with a real Airflow.
 """
 
 from __future__ import annotations
@@ -27,47 +27,47 @@ if TYPE_CHECKING:
 
 
 class TaskInstance:
-    """As much of a task instance as the operator looks at.
+    """The part of a task instance that the operator uses.
 
     :param number: number of the attempt
     :param max_tries: number of the last attempt whose failure may be retried
-    :param refuses: the XCom key that cannot be pushed
+    :param failing_key: the XCom key that cannot be pushed
     """
 
     dag_id, run_id, task_id, map_index = "dag", "run", "extract", -1
 
-    def __init__(self, *, number: int = 1, max_tries: int = 0, refuses: str | None = None) -> None:
+    def __init__(self, *, number: int = 1, max_tries: int = 0, failing_key: str | None = None) -> None:
         self.try_number = number
         self.max_tries = max_tries
         self.start_date = datetime.now(UTC)
         self.xcoms: dict[str, Any] = {}
-        self.refuses = refuses
+        self.failing_key = failing_key
 
     def xcom_push(self, key: str, value: object) -> None:
-        """Push, unless the key is refused."""
-        if key == self.refuses:
+        """Push a value, or fail if the key is the one that cannot be pushed."""
+        if key == self.failing_key:
             raise ConnectionError("the database is gone")
         self.xcoms[key] = value
 
     def xcom_pull(self, *, task_ids: str, key: str, map_indexes: int) -> Any:
-        """Pull what was pushed."""
+        """Pull a value of this attempt."""
         return self.xcoms.get(key)
 
 
 class Store:
-    """As much of ``task_state_store`` as the operator uses; what is stored goes through JSON.
+    """The part of ``task_state_store`` that the operator uses; values are stored as JSON.
 
-    ``troubles`` has what happens instead of a call: the second ``set`` is ``("set", 2)``.
+    ``failures`` has the exceptions that calls raise: the key of the second ``set`` is ``("set", 2)``.
     """
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
         self.retention: timedelta | None = None
-        self.troubles: dict[tuple[str, int], BaseException] = {}
+        self.failures: dict[tuple[str, int], BaseException] = {}
         self._calls: Counter[str] = Counter()
 
     def get(self, key: str) -> Any:
-        """Return a value, None where there is none."""
+        """Return a value, None if there is none."""
         self._check("get")
         return json.loads(self.values.get(key, "null"))
 
@@ -84,24 +84,24 @@ class Store:
 
     def _check(self, call: str) -> None:
         self._calls[call] += 1
-        if trouble := self.troubles.get((call, self._calls[call])):
-            raise trouble
+        if failure := self.failures.get((call, self._calls[call])):
+            raise failure
 
 
 class WorkerCrash(BaseException):
-    """The worker is gone, whatever the code was about to do."""
+    """Stands for the death of the worker: no code of the package may catch it."""
 
 
 @dataclass
-class TaskLife:
+class SimulatedTask:
     """One task instance over its attempts.
 
-    :param make: makes the operator anew, as each process does
-    :param retries: the task's
-    :param store: what outlives attempts, None for an Airflow before 3.3
+    :param make_operator: creates a new operator, as each process does
+    :param retries: number of retries of the task
+    :param store: the state store that outlives attempts, None for an Airflow before 3.3
     """
 
-    make: Callable[[], ImsJobBaseOperator]
+    make_operator: Callable[[], ImsJobBaseOperator]
     retries: int = 3
     store: Store | None = field(default_factory=Store)
     number: int = 0
@@ -111,16 +111,16 @@ class TaskLife:
     error: BaseException | None = None
 
     def clear(self, *, retries: int | None = None) -> None:
-        """Clear the task; perhaps the DAG has another number of retries by now."""
+        """Clear the task; the DAG may have another number of retries since."""
         self.retries = self.retries if retries is None else retries
         self.max_tries = self.number + self.retries
         self.clear_number += 1
 
-    def attempt(self, *, refuses: str | None = None) -> str:
+    def attempt(self, *, failing_key: str | None = None) -> str:
         """Run one attempt, deferral included, and return the task's state after it."""
         self.max_tries = self.retries if self.max_tries is None else self.max_tries
         self.number += 1
-        self.ti = TaskInstance(number=self.number, max_tries=self.max_tries, refuses=refuses)
+        self.ti = TaskInstance(number=self.number, max_tries=self.max_tries, failing_key=failing_key)
         self.error = None
         try:
             self._run()
@@ -144,12 +144,12 @@ class TaskLife:
         return state
 
     def record(self) -> dict[str, Any] | None:
-        """Return what the task remembers."""
+        """Return the record of the submission, None if there is none."""
         value: dict[str, Any] | None = json.loads(self.store.values.get(KEY, "null")) if self.store else None
         return value
 
-    def age(self, seconds: float) -> None:
-        """Let the submission be so much longer ago."""
+    def backdate(self, seconds: float) -> None:
+        """Move the time of the submission back by so many seconds."""
         record = self.record()
         if self.store is not None and record is not None:
             self.store.values[KEY] = json.dumps({**record, "at": record["at"] - seconds})
@@ -170,7 +170,7 @@ class TaskLife:
         self.ti.xcoms["return_value"] = result
 
     def _operator(self) -> ImsJobBaseOperator:
-        operator = self.make()
+        operator = self.make_operator()
         operator.retries = self.retries
         return operator
 
@@ -179,7 +179,7 @@ class TaskLife:
 
 
 async def first_event(class_path: str, arguments: dict[str, Any]) -> Any:
-    """Run a trigger, as the triggerer makes it, to its event."""
+    """Create a trigger as the triggerer does, run it, and return the payload of its first event."""
     module, _, name = class_path.rpartition(".")
     trigger = getattr(importlib.import_module(module), name)(**arguments)
     async for event in trigger.run():

@@ -1,4 +1,4 @@
-"""What all tests share: a home for Airflow that is not the user's, the emulator, and a connection to it."""
+"""What all tests share: a temporary home for Airflow, the emulator, and a connection to it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     Connect = Callable[..., None]
 
-# Without a word on it, Python 3.11 makes a loop for this thread when pytest-asyncio 1.3 asks for it, and nobody
-# closes that: some later test would be blamed.
+# Without this, Python 3.11 creates an event loop for this thread when pytest-asyncio 1.3 gets the current one. Nobody
+# closes that loop, and a later test would fail with a ResourceWarning.
 asyncio.set_event_loop(None)
 
 pytest_plugins = ["airflow_provider_ims.emulator.pytest_plugin"]
@@ -33,7 +33,7 @@ pytest_plugins = ["airflow_provider_ims.emulator.pytest_plugin"]
 
 @pytest.fixture
 def connect(ims_emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> Connect:
-    """Return a function that makes ``ims_default`` a connection to the emulator, with changes.
+    """Return a function that sets the connection ``ims_default`` to the emulator, with changes.
 
     Keyword arguments replace fields of the connection; ``extra`` is merged.
     """
@@ -47,7 +47,7 @@ def connect(ims_emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> C
 
 
 @pytest.fixture
-def said(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+def logged(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
     """Return a function that returns what was logged since its last call: Airflow 3 prints it, Airflow 2 logs it."""
 
     def read() -> str:
@@ -60,7 +60,7 @@ def said(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -
 
 @pytest.fixture(scope="session", autouse=True)
 def airflow_home() -> Iterator[None]:
-    """Migrate the home's database once: looking a connection up may ask it."""
+    """Migrate the home's database once: a look-up of a connection may read it."""
     from airflow.utils.db import initdb
 
     initdb()

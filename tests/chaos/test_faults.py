@@ -18,7 +18,7 @@ import pytest
 from airflow_provider_ims.emulator.faults import FaultKind
 from airflow_provider_ims.exceptions import ImsSubmitUnknownError
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
-from tests.attempts import TaskLife
+from tests.attempts import SimulatedTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -146,7 +146,7 @@ def settle(emulator: EmulatorProcess) -> None:
         time.sleep(RETRY_DELAY)
 
 
-def task_of(number: int, way: str) -> TaskLife:
+def task_of(number: int, way: str) -> SimulatedTask:
     """Return the life of a task of the night."""
 
     def make() -> ImsSubmitCopyrightExtractJobOperator:
@@ -159,7 +159,7 @@ def task_of(number: int, way: str) -> TaskLife:
             **WAYS[way],
         )
 
-    return TaskLife(make, retries=6)
+    return SimulatedTask(make, retries=6)
 
 
 @pytest.fixture

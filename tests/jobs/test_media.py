@@ -1,4 +1,4 @@
-"""From arguments to the parameters of an action."""
+"""How the arguments of an operator become the parameters of an action."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HTTPS = "https://rights-evidence.oss-cn-shanghai.aliyuncs.com/suspects/clip%201.
     ],
 )
 def test_type_of_the_media_is_inferred(media: str, kind: str) -> None:
-    """A URL is an OSS object, else it is a media asset; both are sent as they were given."""
+    """A URL is an OSS object and any other text a media asset; both are sent as given."""
     expected = {"Type": kind, "Media": media}
     for form in (media, expected):
         parameters = copyright_extract_parameters(region=REGION, input_media=form)
@@ -37,8 +37,8 @@ def test_type_of_the_media_is_inferred(media: str, kind: str) -> None:
         assert json.loads(parameters["Input"]) == expected
 
 
-def test_all_arguments_arrive() -> None:
-    """algo_type and job_params make up Params; user_data is text or JSON."""
+def test_arguments_become_params_and_user_data() -> None:
+    """algo_type and job_params become Params; user_data is sent as text or JSON."""
     media: Media = "oss://rights-evidence/clip.mp4"
     parameters = copyright_extract_parameters(
         region=REGION, input_media=media, algo_type="v2", user_data={"run": "夜"}, job_params={"x": [1, None]}
@@ -47,8 +47,8 @@ def test_all_arguments_arrive() -> None:
     assert parameters["UserData"] == '{"run":"夜"}'
 
 
-def test_same_algo_type_twice_is_no_contradiction() -> None:
-    """The algorithm may stand in both places if it is the same."""
+def test_algo_type_may_be_repeated_in_job_params() -> None:
+    """algo_type and job_params may both name the algorithm if it is the same."""
     parameters = copyright_extract_parameters(
         region=REGION, input_media="abc", algo_type="v1", job_params={"algoType": "v1"}
     )
@@ -56,6 +56,6 @@ def test_same_algo_type_twice_is_no_contradiction() -> None:
 
 
 def test_user_data_may_have_1024_bytes() -> None:
-    """The limit counts bytes of UTF-8 and includes its last one."""
+    """user_data may have exactly 1024 bytes in UTF-8."""
     text = "夜" * 341 + "x"
     assert copyright_extract_parameters(region=REGION, input_media="abc", user_data=text)["UserData"] == text

@@ -1,4 +1,4 @@
-"""How a wait ends: the event of a trigger, and what a task makes of it."""
+"""The outcome of a wait: the event of a trigger, and the result or error of the task."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ from tests.families import IPRODUCTION
 if TYPE_CHECKING:
     from airflow_provider_ims.jobs.types import JobType
 
-# ---- the ending, as an event
+# ---- the outcome as an event
 
-REFUSAL = ImsCredentialsError(
+REFUSED_QUERY = ImsCredentialsError(
     "Query was refused.", advice="Check.", action="Q", code="K", request_id="R-2", http_status=403, retry_after=1.5
 )
 
 
 def outcome(kind: OutcomeKind, **changes: Any) -> JobOutcome:
-    """Return an ending with all its facts."""
-    facts = {
+    """Return an outcome with all its fields."""
+    fields = {
         "job_type": "CopyrightExtractJob",
         "job_id": "J-1",
         "request_id": "R-1",
         "response": '{"StatusCode":200}',
         "elapsed": 605.0,
         "polls": 9,
-        "error": to_primitives(REFUSAL) if kind is OutcomeKind.REFUSED else None,
-        "failure": REFUSAL.problem if kind is OutcomeKind.REFUSED else None,
+        "error": to_primitives(REFUSED_QUERY) if kind is OutcomeKind.REFUSED else None,
+        "failure": REFUSED_QUERY.problem if kind is OutcomeKind.REFUSED else None,
     }
-    return JobOutcome(kind=kind, **{**facts, **changes})
+    return JobOutcome(kind=kind, **{**fields, **changes})
 
 
 @pytest.mark.parametrize(
-    "told",
+    "original",
     [
         outcome(OutcomeKind.SUCCEEDED, result="夜 (c)"),
         outcome(OutcomeKind.SUCCEEDED, result={"Files": ["a", 1, None]}),
@@ -66,14 +66,14 @@ def outcome(kind: OutcomeKind, **changes: Any) -> JobOutcome:
         outcome(OutcomeKind.TIMEOUT, failure="no route", request_id=None, response=None),
         outcome(OutcomeKind.REFUSED),
     ],
-    ids=lambda told: told.kind.value,
+    ids=lambda original: original.kind.value,
 )
-def test_ending_survives_the_way_through_the_database(told: JobOutcome) -> None:
-    """An ending is the same after it was an event in JSON, fields of a newer version left out."""
-    assert {type(value) for value in told.to_event().values()} <= {str, int, float, bool, dict, list, type(None)}
-    event = json.loads(json.dumps(told.to_event()))
-    assert JobOutcome.from_event(event, IPRODUCTION, "J-1") == told
-    assert JobOutcome.from_event({**event, "of_a_newer_version": {"x": 1}}, IPRODUCTION, None) == told
+def test_outcome_is_restored_from_its_event(original: JobOutcome) -> None:
+    """An outcome is equal after it was an event in JSON; fields of a newer version are ignored."""
+    assert {type(value) for value in original.to_event().values()} <= {str, int, float, bool, dict, list, type(None)}
+    event = json.loads(json.dumps(original.to_event()))
+    assert JobOutcome.from_event(event, IPRODUCTION, "J-1") == original
+    assert JobOutcome.from_event({**event, "of_a_newer_version": {"x": 1}}, IPRODUCTION, None) == original
 
 
 @pytest.mark.parametrize(
@@ -91,10 +91,10 @@ def test_ending_survives_the_way_through_the_database(told: JobOutcome) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_every_refusal_can_be_an_event(error: ImsError) -> None:
-    """Whatever class a poll can end in survives the event, class and attributes."""
-    told = outcome(OutcomeKind.REFUSED, error=to_primitives(error) | {"of_a_newer_version": 1})
-    event = json.loads(json.dumps(told.to_event()))
+def test_any_error_can_be_an_event(error: ImsError) -> None:
+    """An error of any class is raised again with the same class after it was an event."""
+    original = outcome(OutcomeKind.REFUSED, error=to_primitives(error) | {"of_a_newer_version": 1})
+    event = json.loads(json.dumps(original.to_event()))
     with pytest.raises(type(error)) as caught:
         finish(JobOutcome.from_event(event, COPYRIGHT_EXTRACT, "J-1"), COPYRIGHT_EXTRACT)
     assert type(caught.value) is type(error)
@@ -110,25 +110,25 @@ MALFORMED: dict[str, object] = {
     "no job_id": {name: value for name, value in EVENT.items() if name != "job_id"},
     "no job_type": {name: value for name, value in EVENT.items() if name != "job_type"},
     "unknown kind": {**EVENT, "kind": "evaporated"},
-    "no text as kind": {**EVENT, "kind": None},
-    "no text as job_id": {**EVENT, "job_id": 7},
-    "no text as job_type": {**EVENT, "job_type": None},
-    "no number as polls": {**EVENT, "polls": "9"},
-    "no number as elapsed": {**EVENT, "elapsed": None},
+    "kind is not a text": {**EVENT, "kind": None},
+    "job_id is not a text": {**EVENT, "job_id": 7},
+    "job_type is not a text": {**EVENT, "job_type": None},
+    "polls is not a number": {**EVENT, "polls": "9"},
+    "elapsed is missing": {**EVENT, "elapsed": None},
     "refused without error": {**EVENT, "error": None},
     "refused with text": {**EVENT, "error": "no"},
     "refused without class": {**EVENT, "error": {"problem": "p"}},
-    "refused with foreign class": {**EVENT, "error": {"class": "SystemExit", "problem": "p"}},
+    "refused with unknown class": {**EVENT, "error": {"class": "SystemExit", "problem": "p"}},
     "refused without problem": {**EVENT, "error": {"class": "ImsError"}},
-    "time that is no number": {**EVENT, "elapsed": math.nan},
-    "no text as result": {**EVENT, "result": 7},
+    "elapsed is not a number": {**EVENT, "elapsed": math.nan},
+    "result is not a text": {**EVENT, "result": 7},
     "not JSON": {**EVENT, "result": object()},
 }
 
 
 @pytest.mark.parametrize("event", MALFORMED.values(), ids=MALFORMED)
-def test_event_that_cannot_be_read_is_its_own_error(event: object) -> None:
-    """A missing or broken report of the triggerer fails the task, with the job and what to do."""
+def test_unreadable_event_raises_trigger_event_error(event: object) -> None:
+    """A missing or unreadable event raises an error that names the job and says what to do."""
     with pytest.raises(ImsTriggerEventError, match=r"report on job J-1 is missing or cannot be read: ") as caught:
         JobOutcome.from_event(event, COPYRIGHT_EXTRACT, "J-1")
     assert caught.value.job_id == "J-1"
@@ -138,33 +138,33 @@ def test_event_that_cannot_be_read_is_its_own_error(event: object) -> None:
 
 
 def test_event_about_another_job_is_refused() -> None:
-    """A report on another job is not taken for that on ours."""
+    """An event about another job raises ImsTriggerEventError."""
     with pytest.raises(ImsTriggerEventError, match=r"report on job J-2 .* it is about job J-1"):
         JobOutcome.from_event(EVENT, COPYRIGHT_EXTRACT, "J-2")
 
 
-# ---- the ending, as the end of a task
+# ---- the outcome as the result or error of a task
 
 
 @pytest.mark.parametrize(
-    ("told", "job_type", "result"),
+    ("success", "job_type", "result"),
     [
         (outcome(OutcomeKind.SUCCEEDED, result="(c) Studio"), COPYRIGHT_EXTRACT, "(c) Studio"),
-        # An empty text: Airflow 3 does not hand an XCom that is None to another task.
+        # An empty text, because Airflow 3 does not pass an XCom that is None to another task.
         (outcome(OutcomeKind.NOTHING_FOUND), COPYRIGHT_EXTRACT, ""),
         (outcome(OutcomeKind.SUCCEEDED), COPYRIGHT_EXTRACT, ""),
         (outcome(OutcomeKind.SUCCEEDED, result={"Files": ["a"]}), IPRODUCTION, {"Files": ["a"]}),
         (outcome(OutcomeKind.SUCCEEDED), IPRODUCTION, None),
     ],
-    ids=["text", "nothing found", "no text", "any result", "no result"],
+    ids=["text", "nothing found", "no text", "object", "no object"],
 )
-def test_good_outcome_has_the_result(told: JobOutcome, job_type: JobType, result: Any) -> None:
-    """A wait that ends well returns the job's result; a text is empty if the job found none."""
-    assert finish(told, job_type) == result
+def test_success_returns_the_result(success: JobOutcome, job_type: JobType, result: Any) -> None:
+    """A task returns the result of a successful job; a missing text becomes the empty text."""
+    assert finish(success, job_type) == result
 
 
 FACTS = ["CopyrightExtractJob J-1", "9 polls in 10 min", "RequestId R-1", 'Last response: {"StatusCode":200}']
-BAD_ENDS: list[tuple[JobOutcome, type[ImsJobError], list[str]]] = [
+FAILURES: list[tuple[JobOutcome, type[ImsJobError], list[str]]] = [
     (
         outcome(OutcomeKind.FAILED, service_state="Fail"),
         ImsJobFailedError,
@@ -204,35 +204,35 @@ BAD_ENDS: list[tuple[JobOutcome, type[ImsJobError], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("told", "kind", "says"), BAD_ENDS)
-def test_bad_end_is_an_error_with_the_facts(told: JobOutcome, kind: type[ImsJobError], says: list[str]) -> None:
-    """An error says what became of which job, the last answer, how long it was waited for, and what to do."""
+@pytest.mark.parametrize(("failure", "kind", "texts"), FAILURES)
+def test_failure_raises_an_error_with_the_facts(failure: JobOutcome, kind: type[ImsJobError], texts: list[str]) -> None:
+    """The error names the job, its outcome, the last response and the time waited, and says what to do."""
     with pytest.raises(kind) as caught:
-        finish(told, COPYRIGHT_EXTRACT)
-    for text in [*FACTS, *says]:
+        finish(failure, COPYRIGHT_EXTRACT)
+    for text in [*FACTS, *texts]:
         assert text in str(caught.value)
     assert type(caught.value) is kind
     assert (caught.value.job_id, caught.value.request_id) == ("J-1", "R-1")
 
 
 @pytest.mark.parametrize(
-    ("told", "job_type"),
+    ("timeout", "job_type"),
     [
         (outcome(OutcomeKind.TIMEOUT, service_state="Pondering"), COPYRIGHT_EXTRACT),
         (outcome(OutcomeKind.TIMEOUT), IPRODUCTION),
     ],
 )
-def test_time_out_of_a_job_with_a_state_has_one_reading(told: JobOutcome, job_type: JobType) -> None:
-    """If the service reports a state, a time-out does not speak of empty responses."""
+def test_timeout_of_a_job_with_a_state_does_not_mention_empty_responses(timeout: JobOutcome, job_type: JobType) -> None:
+    """If the service reports a state, the time-out error gives no advice on empty responses."""
     with pytest.raises(ImsJobTimeoutError) as caught:
-        finish(told, job_type)
+        finish(timeout, job_type)
     assert "no_watermark_after" not in str(caught.value)
-    # Airflow does not retry the time-out of a sensor.
+    # Airflow does not retry AirflowSensorTimeout.
     assert isinstance(caught.value, AirflowSensorTimeout)
 
 
-def test_end_without_any_answer_says_so() -> None:
-    """Where no poll was ever answered, the error does not pretend that one was."""
+def test_timeout_without_a_response_says_none() -> None:
+    """If no poll got a response, the error says that there is none."""
     with pytest.raises(
         ImsJobTimeoutError, match=r"after 1 poll in 5\.0 s\. Last response: none.*\. The last poll failed: x"
     ):
@@ -243,17 +243,17 @@ def test_end_without_any_answer_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("elapsed", "says"),
+    ("elapsed", "text"),
     [(0.0, "0.0 s"), (59.9, "59.9 s"), (60.0, "1 min"), (5900.0, "98 min"), (6000.0, "1.7 h"), (86400.0, "24.0 h")],
 )
-def test_time_waited_is_readable(elapsed: float, says: str) -> None:
-    """The time waited is told in the unit that a reader would choose."""
-    with pytest.raises(ImsJobFailedError, match=f"after 9 polls in {says}. "):
+def test_time_waited_has_a_readable_unit(elapsed: float, text: str) -> None:
+    """The message has the time waited in seconds, minutes or hours, depending on its length."""
+    with pytest.raises(ImsJobFailedError, match=f"after 9 polls in {text}. "):
         finish(outcome(OutcomeKind.FAILED, elapsed=elapsed), COPYRIGHT_EXTRACT)
 
 
-def test_refusal_keeps_class_and_attributes() -> None:
-    """A refused wait raises the refusal itself, with what it was about, and says that the job goes on."""
+def test_refused_wait_raises_the_original_error() -> None:
+    """A refused wait raises the original error with its attributes, and says that the job goes on."""
     with pytest.raises(ImsCredentialsError) as caught:
         finish(outcome(OutcomeKind.REFUSED), COPYRIGHT_EXTRACT)
     error = caught.value

@@ -1,4 +1,4 @@
-"""The policy of waiting: when to ask again, what a poll means. The clock is a number here."""
+"""The poll policy: when to poll again, and what a response or an error means. Most tests pass in the time."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 SINCE = 1_700_000_000.0
 DAY = 86_400.0
 SEEDS = range(5)
-# From a second to a day, evenly on a logarithmic scale.
+# From a second to a day, evenly spaced on a logarithmic scale.
 LENGTHS = [DAY ** (step / 59) for step in range(60)]
 
 LOGGER = logging.getLogger("tests.polling")
@@ -63,37 +63,37 @@ STATEFUL = JobType(
 
 
 def waiting(**changes: Any) -> JobWait:
-    """Return a wait for a watermark job that began at SINCE and has a day's time."""
+    """Return a wait for a watermark job that began at SINCE and has a time-out of a day."""
     arguments = {"job_type": COPYRIGHT_EXTRACT, "job_id": "J", "since": SINCE, "deadline": SINCE + DAY, "log": LOGGER}
     return JobWait(**{**arguments, **changes})
 
 
-def seen(body: dict[str, Any] | None = None, job_type: JobType = COPYRIGHT_EXTRACT) -> JobSnapshot:
-    """Return what an answer of the service says; without one, what a silent answer says."""
+def snapshot(body: dict[str, Any] | None = None, job_type: JobType = COPYRIGHT_EXTRACT) -> JobSnapshot:
+    """Return the snapshot of a response with this body; by default that of an empty response."""
     return read_snapshot(
         job_type, "J", {"RequestId": "R-1", "StatusCode": 200, "Message": "ok", "Data": {}, **(body or {})}
     )
 
 
 TEXT = {"Data": {"Message": "(c) Studio"}}
-PONDERING = {"Data": {"Status": "Pondering"}}
-STRANGE = {"StatusCode": 403, "Message": "no"}
+UNKNOWN_STATE = {"Data": {"Status": "Pondering"}}
+ERROR_CODE = {"StatusCode": 403, "Message": "no"}
 
 
-# ---- when to ask
+# ---- when to poll
 
 
-def moments_of_polls(wait: JobWait, until: float) -> list[float]:
-    """Return when a wait polls: at once, and after each pause, up to the first poll at or after a moment."""
+def poll_times(wait: JobWait, until: float) -> list[float]:
+    """Return the times of the polls: at once and after each pause, up to the first one that is not before ``until``."""
     moments = [wait.since]
     while moments[-1] < until:
-        assert len(moments) < 1000  # else it does not get on
+        assert len(moments) < 1000  # else the pauses are zero
         moments.append(moments[-1] + wait.pause(moments[-1]))
     return moments
 
 
-def most_polls(length: float) -> int:
-    """Return how many polls a job can cost: each pause is max(15, t/10) up to 300 s, less a tenth."""
+def max_polls(length: float) -> int:
+    """Return the largest number of polls for a job: each pause is max(15, t/10) up to 300 s, less a tenth."""
     steady, growing, longest = 150.0, 3000.0, 300.0
     polls = 1 + math.ceil(min(length, steady) / (15 * 0.9))
     if length > steady:
@@ -104,23 +104,23 @@ def most_polls(length: float) -> int:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_result_is_seen_soon_at_few_polls(seed: int) -> None:
-    """From a second to a day, a result is seen at most a tenth of the job's length late, and polls stay few."""
+def test_result_is_found_soon_with_few_polls(seed: int) -> None:
+    """A result is found at most a tenth of the job's duration late, with a limited number of polls."""
     random.seed(seed)
     for length in LENGTHS:
-        # A deadline of its own, so that it is the growth of the pauses that is measured.
-        moments = moments_of_polls(waiting(deadline=SINCE + 2 * DAY), SINCE + length)
+        # With a later deadline, so that the last poll depends on the pauses only.
+        moments = poll_times(waiting(deadline=SINCE + 2 * DAY), SINCE + length)
         late = moments[-1] - (SINCE + length)
         assert late <= min(max(15.0, length / 10), 300.0), length
-        assert len(moments) <= most_polls(length), length
+        assert len(moments) <= max_polls(length), length
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_job_of_a_day_costs_a_few_hundred_polls(seed: int) -> None:
-    """A job that takes a day is asked for some 340 times."""
+def test_job_of_a_day_needs_about_340_polls(seed: int) -> None:
+    """A job that takes a day is polled between 320 and 360 times."""
     random.seed(seed)
-    polls = len(moments_of_polls(waiting(deadline=SINCE + 2 * DAY), SINCE + DAY))
-    assert 320 <= polls <= most_polls(DAY) <= 360
+    polls = len(poll_times(waiting(deadline=SINCE + 2 * DAY), SINCE + DAY))
+    assert 320 <= polls <= max_polls(DAY) <= 360
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_pause_is_a_tenth_of_the_time_waited(elapsed: float, pause: float) -> No
 
 
 def test_shortest_and_longest_pause_can_be_given() -> None:
-    """A wait keeps to the interval and the maximum of its own."""
+    """The pauses of a wait are between its own poll interval and maximum."""
     wait = waiting(poll_interval=2.0, max_poll_interval=5.0)
     assert 1.8 <= wait.pause(SINCE) <= 2.0
     assert 4.5 <= wait.pause(SINCE + 3600) <= 5.0
@@ -145,55 +145,55 @@ def test_shortest_and_longest_pause_can_be_given() -> None:
 @pytest.mark.parametrize("timeout", [1.0, 14.0, 100.0, 3600.0, DAY])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_last_poll_is_at_the_deadline(seed: int, timeout: float) -> None:
-    """A wait asks one last time at the deadline, neither earlier nor later."""
+    """A wait polls for the last time exactly at its deadline."""
     random.seed(seed)
     wait = waiting(deadline=SINCE + timeout)
-    moments = moments_of_polls(wait, wait.deadline)
+    moments = poll_times(wait, wait.deadline)
     assert moments[-1] == pytest.approx(wait.deadline, abs=1e-3)
     assert len([moment for moment in moments if moment > wait.deadline - 1e-3]) == 1
 
 
-def test_no_pause_after_the_deadline() -> None:
-    """A wait whose deadline has passed asks at once: a triggerer may come back hours late."""
+def test_pause_after_the_deadline_is_zero() -> None:
+    """A wait whose deadline has passed polls at once: a triggerer may restart hours later."""
     wait = waiting(deadline=SINCE + 60)
     assert wait.pause(SINCE + 60) == 0
     assert wait.pause(SINCE + 9999) == 0
 
 
-@pytest.mark.parametrize("silence", [1.0, 100.0, 3600.0, 50_000.0])
+@pytest.mark.parametrize("accept_empty_after", [1.0, 100.0, 3600.0, 50_000.0])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_poll_is_due_when_silence_becomes_an_answer(seed: int, silence: float) -> None:
-    """One poll is at the moment from which silence means that nothing was found, and the pauses go on after it."""
+def test_poll_is_due_when_an_empty_response_becomes_the_result(seed: int, accept_empty_after: float) -> None:
+    """One poll is exactly when an empty response becomes the result; the usual pauses continue after it."""
     random.seed(seed)
-    wait = waiting(accept_empty_from=SINCE + silence)
-    (on_time,) = [moment for moment in moments_of_polls(wait, wait.deadline) if abs(moment - SINCE - silence) < 1e-3]
+    wait = waiting(accept_empty_from=SINCE + accept_empty_after)
+    (on_time,) = [
+        moment for moment in poll_times(wait, wait.deadline) if abs(moment - SINCE - accept_empty_after) < 1e-3
+    ]
     assert wait.pause(on_time + 1) >= 13.5
 
 
 def test_jobs_submitted_together_drift_apart() -> None:
-    """A hundred jobs that were submitted together spread over the interval, not all to be asked for in one second."""
+    """The polls of a hundred jobs that were submitted together spread over several seconds."""
     random.seed(1)
-    tenth_polls = [moments_of_polls(waiting(), SINCE + 1800)[10] for _ in range(100)]
+    tenth_polls = [poll_times(waiting(), SINCE + 1800)[10] for _ in range(100)]
     assert max(tenth_polls) - min(tenth_polls) > 3
     assert max(Counter(int(moment) for moment in tenth_polls).values()) < 40
 
 
 @pytest.mark.parametrize("interval", [10.0, 15.0, 300.0])
-def test_polls_fall_due_together_once_a_second(interval: float) -> None:
-    """Jobs submitted at any time are asked for at the same moment of a second: a process wakes up once for all."""
+def test_polls_are_due_at_the_same_moment_of_a_second(interval: float) -> None:
+    """All jobs of a process are polled at the same moment of a second, so that it wakes up once for all of them."""
     random.seed(1)
     moments = [
         moment
         for number in range(20)
-        for moment in moments_of_polls(
-            waiting(since=SINCE + random.uniform(0, 60), poll_interval=interval), SINCE + 3600
-        )[1:]
+        for moment in poll_times(waiting(since=SINCE + random.uniform(0, 60), poll_interval=interval), SINCE + 3600)[1:]
     ]
     phases = {round((moment - moments[0]) % 1, 3) % 1 for moment in moments}
     assert phases == {0.0}
 
 
-# ---- what a poll means
+# ---- what a response or an error means
 
 PASSING = [
     ImsThrottledError("throttled"),
@@ -209,15 +209,15 @@ def by_class(error: Exception) -> str:
 
 
 @pytest.mark.parametrize("error", PASSING, ids=by_class)
-def test_trouble_that_may_pass_ends_no_wait(error: ImsError, caplog: pytest.LogCaptureFixture) -> None:
-    """Throttling, an error of the service and the network end a wait at its deadline only, told with their count."""
+def test_temporary_error_does_not_end_the_wait(error: ImsError, caplog: pytest.LogCaptureFixture) -> None:
+    """Throttling, service and network errors end a wait only at its deadline, and are logged with their count."""
     caplog.set_level(logging.INFO)
     wait = waiting()
     for count in range(1, 301):
         assert wait.on_failure(error, SINCE + count) is None
         assert caplog.records[-1].levelno == logging.WARNING
         assert f"Poll {count} of job J failed ({count} in a row), polling again: {error.problem}" in caplog.text
-    wait.on_response(seen(), SINCE + 400)
+    wait.on_response(snapshot(), SINCE + 400)
     wait.on_failure(error, SINCE + 401)
     assert "Poll 302 of job J failed (1 in a row)" in caplog.text
     outcome = wait.on_failure(error, wait.deadline)
@@ -226,141 +226,145 @@ def test_trouble_that_may_pass_ends_no_wait(error: ImsError, caplog: pytest.LogC
 
 
 @pytest.mark.parametrize("error", FINAL, ids=by_class)
-def test_trouble_that_stays_ends_a_wait_at_once(error: ImsError) -> None:
-    """What will be refused again (credentials, request, configuration) is the end, however early."""
+def test_permanent_error_ends_the_wait_at_once(error: ImsError) -> None:
+    """An error of the credentials or the request ends the wait at the first poll."""
     outcome = waiting().on_failure(error, SINCE)
     assert outcome is not None
     assert (outcome.kind, outcome.error, outcome.polls) == (OutcomeKind.REFUSED, to_primitives(error), 1)
 
 
-def test_unknown_job_has_a_grace() -> None:
-    """A job may be unknown for two minutes after its submission, and not longer."""
+def test_unknown_job_has_a_grace_period() -> None:
+    """For two minutes after the submission, an error that the job is unknown does not end the wait."""
     error = ImsNotFoundError("unknown")
     wait = waiting()
     for _ in range(20):
         assert wait.on_failure(error, SINCE + NOT_FOUND_GRACE - 0.1) is None
-    ended = [wait.on_failure(error, SINCE + NOT_FOUND_GRACE) for _ in range(5)]
-    assert ended[:4] == [None] * 4
-    assert ended[4] is not None
-    assert ended[4].kind is OutcomeKind.REFUSED
+    outcomes = [wait.on_failure(error, SINCE + NOT_FOUND_GRACE) for _ in range(5)]
+    assert outcomes[:4] == [None] * 4
+    assert outcomes[4] is not None
+    assert outcomes[4].kind is OutcomeKind.REFUSED
     assert NOT_FOUND_GRACE == 120
 
 
-def test_unknown_job_ends_at_an_early_deadline() -> None:
-    """The grace of an unknown job does not outlast the deadline."""
+def test_grace_period_ends_at_the_deadline() -> None:
+    """A wait for an unknown job ends at its deadline, even within the grace period."""
     outcome = waiting(deadline=SINCE + 60).on_failure(ImsNotFoundError("unknown"), SINCE + 60)
     assert outcome is not None
     assert outcome.kind is OutcomeKind.TIMEOUT
 
 
-def take(wait: JobWait, what: dict[str, Any] | Exception, now: float = SINCE + 1) -> JobOutcome | None:
-    """Let a wait take in an answer, or a poll that failed."""
-    return wait.on_failure(what, now) if isinstance(what, Exception) else wait.on_response(seen(what), now)
+def take_in(wait: JobWait, what: dict[str, Any] | Exception, now: float = SINCE + 1) -> JobOutcome | None:
+    """Pass a response or a failed poll to a wait."""
+    return wait.on_failure(what, now) if isinstance(what, Exception) else wait.on_response(snapshot(what), now)
 
 
-ODD = ImsApiError("odd", code="Strange.Thing")
+UNKNOWN_ERROR = ImsApiError("odd", code="Strange.Thing")
 FOREIGN = RuntimeError("no database")
-GONE = ImsConfigurationError("There is no usable connection")  # so says Airflow too when its secrets backend is down
+NO_CONNECTION = ImsConfigurationError(
+    "There is no usable connection"
+)  # Airflow reports this also if its secrets backend is down
 UNEXPLAINED: dict[str, tuple[list[dict[str, Any] | Exception], OutcomeKind]] = {
-    "status code": ([STRANGE] * 5, OutcomeKind.FAILED),
-    "code of no known class": ([ODD] * 5, OutcomeKind.REFUSED),
+    "status code": ([ERROR_CODE] * 5, OutcomeKind.FAILED),
+    "unknown error code": ([UNKNOWN_ERROR] * 5, OutcomeKind.REFUSED),
     "foreign exception": ([FOREIGN] * 5, OutcomeKind.REFUSED),
-    "connection gone": ([GONE] * 5, OutcomeKind.REFUSED),
-    "text beside a code": ([{**TEXT, "StatusCode": 500}] * 5, OutcomeKind.FAILED),
-    "another form": ([{"Data": {"Message": ["(c)"]}}] * 5, OutcomeKind.FAILED),
+    "connection gone": ([NO_CONNECTION] * 5, OutcomeKind.REFUSED),
+    "text and error code": ([{**TEXT, "StatusCode": 500}] * 5, OutcomeKind.FAILED),
+    "unknown form": ([{"Data": {"Message": ["(c)"]}}] * 5, OutcomeKind.FAILED),
     "data that is text": ([{"Data": "(c)"}] * 5, OutcomeKind.FAILED),
-    "no success": ([{"Success": False}] * 5, OutcomeKind.FAILED),
-    "mixed, answer last": ([ODD, FOREIGN, STRANGE, ODD, STRANGE], OutcomeKind.FAILED),
-    "mixed, refusal last": ([STRANGE, STRANGE, FOREIGN, STRANGE, ODD], OutcomeKind.REFUSED),
+    "Success is false": ([{"Success": False}] * 5, OutcomeKind.FAILED),
+    "mixed, response last": ([UNKNOWN_ERROR, FOREIGN, ERROR_CODE, UNKNOWN_ERROR, ERROR_CODE], OutcomeKind.FAILED),
+    "mixed, error last": ([ERROR_CODE, ERROR_CODE, FOREIGN, ERROR_CODE, UNKNOWN_ERROR], OutcomeKind.REFUSED),
 }
 
 
-@pytest.mark.parametrize(("run", "end"), UNEXPLAINED.values(), ids=UNEXPLAINED)
-def test_five_answers_that_nobody_can_explain_are_an_end(
-    run: list[dict[str, Any] | Exception], end: OutcomeKind
+@pytest.mark.parametrize(("polls", "kind"), UNEXPLAINED.values(), ids=UNEXPLAINED)
+def test_five_unexplained_polls_in_a_row_end_the_wait(
+    polls: list[dict[str, Any] | Exception], kind: OutcomeKind
 ) -> None:
-    """The fifth answer in a row that nobody can explain ends a wait, whatever mixture they are of."""
+    """The fifth unexplained response or error in a row ends the wait, also if they differ."""
     wait = waiting()
-    assert [take(wait, what) for what in run[:4]] == [None] * 4
-    outcome = take(wait, run[4])
+    assert [take_in(wait, what) for what in polls[:4]] == [None] * 4
+    outcome = take_in(wait, polls[4])
     assert outcome is not None
-    assert (outcome.kind, outcome.polls) == (end, 5)
+    assert (outcome.kind, outcome.polls) == (kind, 5)
     assert UNEXPLAINED_LIMIT == 5
 
 
 BETWEEN: dict[str, dict[str, Any] | Exception] = {
-    "silent": {},
-    "state": PONDERING,
+    "empty": {},
+    "state": UNKNOWN_STATE,
     "throttled": ImsThrottledError("throttled"),
     "service": ImsServiceError("unavailable"),
     "network": ImsTransportError("lost", sent=True),
-    "unknown yet": ImsNotFoundError("unknown"),
+    "unknown job": ImsNotFoundError("unknown"),
 }
 
 
 @pytest.mark.parametrize("between", BETWEEN.values(), ids=BETWEEN)
-@pytest.mark.parametrize("odd", [STRANGE, ODD, FOREIGN], ids=["status code", "code", "foreign"])
-def test_four_unexplained_answers_are_no_end(
-    odd: dict[str, Any] | Exception, between: dict[str, Any] | Exception
+@pytest.mark.parametrize(
+    "unexplained", [ERROR_CODE, UNKNOWN_ERROR, FOREIGN], ids=["status code", "error code", "foreign"]
+)
+def test_explained_poll_resets_the_count_of_unexplained_ones(
+    unexplained: dict[str, Any] | Exception, between: dict[str, Any] | Exception
 ) -> None:
-    """An answer that can be explained, or trouble that may pass, begins the count anew."""
+    """After an explained response or a temporary error, the count of unexplained polls starts at zero again."""
     wait = waiting()
-    assert [take(wait, what) for what in [odd] * 4 + [between] + [odd] * 4] == [None] * 9
-    assert take(wait, odd) is not None
+    assert [take_in(wait, what) for what in [unexplained] * 4 + [between] + [unexplained] * 4] == [None] * 9
+    assert take_in(wait, unexplained) is not None
 
 
-@pytest.mark.parametrize("word", ["Processing", "Pondering"])
-def test_code_beside_a_state_is_no_riddle(word: str) -> None:
-    """Where the service tells a state, a strange StatusCode beside it does not end the wait, however often."""
+@pytest.mark.parametrize("state", ["Processing", "Pondering"])
+def test_error_code_beside_a_state_is_explained(state: str) -> None:
+    """If the response has a state, an undocumented StatusCode beside it does not end the wait."""
     wait = waiting()
-    assert [take(wait, {**STRANGE, "Status": word}) for _ in range(9)] == [None] * 9
+    assert [take_in(wait, {**ERROR_CODE, "Status": state}) for _ in range(9)] == [None] * 9
 
 
-def test_failure_by_status_code_keeps_the_facts() -> None:
-    """A wait that ends in a StatusCode nobody documents has it, its message and the answer."""
+def test_failure_by_status_code_has_the_response() -> None:
+    """The outcome after undocumented StatusCodes has the code, its message and the last response."""
     wait = waiting()
-    outcome = [take(wait, STRANGE) for _ in range(5)][-1]
+    outcome = [take_in(wait, ERROR_CODE) for _ in range(5)][-1]
     assert outcome is not None
     assert (outcome.service_state, outcome.code, outcome.message, outcome.request_id) == (None, "403", "no", "R-1")
     assert outcome.response is not None
     assert '"StatusCode":403' in outcome.response
 
 
-def test_text_of_a_foreign_exception_is_not_handed_on() -> None:
-    """A foreign exception may have anything in its text, so an outcome has its class only."""
+def test_text_of_a_foreign_exception_is_not_in_the_outcome() -> None:
+    """An outcome has only the class of a foreign exception, because its text may contain a secret."""
     wait = waiting()
-    outcome = [take(wait, RuntimeError("password=canary")) for _ in range(5)][-1]
+    outcome = [take_in(wait, RuntimeError("password=canary")) for _ in range(5)][-1]
     assert outcome is not None
     assert outcome.failure == "RuntimeError, see the log."
     assert "canary" not in repr(outcome)
 
 
 @pytest.mark.parametrize(
-    ("body", "end"),
+    ("body", "kind"),
     [
         (TEXT, OutcomeKind.SUCCEEDED),
         ({"Data": {"Status": "FAIL"}}, OutcomeKind.FAILED),
         ({"Data": {"Status": "Canceled"}}, OutcomeKind.CANCELLED),
-        # Text beside a failure is the failure's.
+        # A text beside a failure is its message.
         ({"Data": {"Status": "Failed", "Message": "file not found"}}, OutcomeKind.FAILED),
-        # A state explains the answer, so that the code is no riddle.
-        ({**STRANGE, "Status": "Fail"}, OutcomeKind.FAILED),
+        # A state explains the response, whatever the code.
+        ({**ERROR_CODE, "Status": "Fail"}, OutcomeKind.FAILED),
     ],
 )
-def test_end_that_the_service_tells_is_one_at_once(body: dict[str, Any], end: OutcomeKind) -> None:
-    """What the service says of an end is believed at the first poll, at any time."""
+def test_reported_end_of_the_job_ends_the_wait_at_once(body: dict[str, Any], kind: OutcomeKind) -> None:
+    """A result or a final state ends the wait at the first poll, also after the deadline."""
     for now in (SINCE, SINCE + DAY, SINCE + 9 * DAY):
-        outcome = waiting(accept_empty_from=SINCE).on_response(seen(body), now)
+        outcome = waiting(accept_empty_from=SINCE).on_response(snapshot(body), now)
         assert outcome is not None
-        assert (outcome.kind, outcome.polls, outcome.elapsed) == (end, 1, now - SINCE)
-        assert outcome.result == ("(c) Studio" if end is OutcomeKind.SUCCEEDED else None)
+        assert (outcome.kind, outcome.polls, outcome.elapsed) == (kind, 1, now - SINCE)
+        assert outcome.result == ("(c) Studio" if kind is OutcomeKind.SUCCEEDED else None)
 
 
-def test_unknown_word_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A state that nobody knows counts as running, with one warning for each word."""
+def test_unknown_state_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """An unknown state counts as running; each unknown state is logged once as a warning."""
     wait = waiting()
-    for word in ["Pondering"] * 8 + ["Musing"] * 8 + ["Processing"] * 8:
-        assert wait.on_response(seen({"Data": {"Status": word}}), SINCE + 1) is None
+    for state in ["Pondering"] * 8 + ["Musing"] * 8 + ["Processing"] * 8:
+        assert wait.on_response(snapshot({"Data": {"Status": state}}), SINCE + 1) is None
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 2
     assert (
@@ -369,118 +373,120 @@ def test_unknown_word_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> Non
     assert "'Musing'" in warnings[1]
 
 
-def test_unknown_code_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A StatusCode that nobody documents is warned of before it ends the wait, once."""
+def test_unknown_code_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """An undocumented StatusCode is logged once as a warning before it ends the wait."""
     wait = waiting()
     for _ in range(4):
-        take(wait, STRANGE)
+        take_in(wait, ERROR_CODE)
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert "Job J has StatusCode 403, which is not documented. The response was: {" in warnings[0]
 
 
-def test_silence_is_an_answer_from_its_moment_on() -> None:
-    """Silence means that nothing was found from the given moment on, not before."""
+def test_empty_response_is_the_result_from_the_given_time() -> None:
+    """An empty response means that nothing was found if it comes at or after accept_empty_from."""
     wait = waiting(accept_empty_from=SINCE + 600)
-    assert wait.on_response(seen(), SINCE + 599.9) is None
-    outcome = wait.on_response(seen(), SINCE + 600)
+    assert wait.on_response(snapshot(), SINCE + 599.9) is None
+    outcome = wait.on_response(snapshot(), SINCE + 600)
     assert outcome is not None
     assert (outcome.kind, outcome.result) == (OutcomeKind.NOTHING_FOUND, None)
 
 
-NOT_SILENT: dict[str, dict[str, Any] | Exception] = {
+NOT_EMPTY: dict[str, dict[str, Any] | Exception] = {
     "known state": {"Data": {"Status": "Processing"}},
-    "unknown state": PONDERING,
-    "status code": STRANGE,
-    "another form": {"Data": {"Message": 7}},
+    "unknown state": UNKNOWN_STATE,
+    "status code": ERROR_CODE,
+    "unknown form": {"Data": {"Message": 7}},
     "network": ImsTransportError("no route"),
     "throttled": ImsThrottledError("throttled"),
     "foreign": FOREIGN,
 }
 
 
-@pytest.mark.parametrize("what", NOT_SILENT.values(), ids=NOT_SILENT)
-def test_only_silence_is_silence(what: dict[str, Any] | Exception) -> None:
-    """A state, a strange code or a failed poll does not say that nothing was found; the next silent answer does."""
+@pytest.mark.parametrize("what", NOT_EMPTY.values(), ids=NOT_EMPTY)
+def test_only_an_empty_response_is_accepted_as_the_result(what: dict[str, Any] | Exception) -> None:
+    """A state, an undocumented code or a failed poll does not mean that nothing was found; an empty response does."""
     wait = waiting(accept_empty_from=SINCE + 600)
-    assert take(wait, what, SINCE + 700) is None
-    outcome = take(wait, {}, SINCE + 710)
+    assert take_in(wait, what, SINCE + 700) is None
+    outcome = take_in(wait, {}, SINCE + 710)
     assert outcome is not None
     assert outcome.kind is OutcomeKind.NOTHING_FOUND
 
 
 @pytest.mark.parametrize(
-    "what", [{}, PONDERING, STRANGE, ODD, FOREIGN], ids=["silent", "state", "code", "odd", "foreign"]
+    "what",
+    [{}, UNKNOWN_STATE, ERROR_CODE, UNKNOWN_ERROR, FOREIGN],
+    ids=["empty", "state", "status code", "error code", "foreign"],
 )
-def test_everything_else_ends_at_the_deadline(what: dict[str, Any] | Exception) -> None:
-    """Without an end that the service tells, a wait ends at its deadline, not before."""
+def test_wait_without_a_final_state_ends_at_the_deadline(what: dict[str, Any] | Exception) -> None:
+    """If the service reports no end of the job, the wait ends at its deadline."""
     wait = waiting()
-    assert take(wait, what, wait.deadline - 0.1) is None
-    outcome = take(wait, what, wait.deadline)
+    assert take_in(wait, what, wait.deadline - 0.1) is None
+    outcome = take_in(wait, what, wait.deadline)
     assert outcome is not None
     assert (outcome.kind, outcome.elapsed, outcome.polls) == (OutcomeKind.TIMEOUT, DAY, 2)
 
 
-def test_end_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """The last line of a wait says how it ended, after how many polls and how long."""
+def test_outcome_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The last log line of a wait has the outcome, the number of polls and the time waited."""
     caplog.set_level(logging.INFO)
     wait = waiting(polls=8, accept_empty_from=SINCE + 600)
-    wait.on_response(seen(), SINCE + 605)
+    wait.on_response(snapshot(), SINCE + 605)
     assert caplog.messages == ["Job J: nothing found after 9 polls in 10 min"]
 
 
-# ---- one poll, or all of them
+# ---- one poll, or all polls
 
 
-def script(*answers: dict[str, Any] | Exception) -> Callable[[], Any]:
-    """Return a query that gives these answers in turn."""
-    left = iter(answers)
+def query_with(*responses: dict[str, Any] | Exception) -> Callable[[], Any]:
+    """Return a query that returns or raises these responses and errors in turn."""
+    remaining = iter(responses)
 
     async def query() -> JobSnapshot:
-        answer = next(left)
-        if isinstance(answer, Exception):
-            raise answer
-        return seen(answer)
+        response = next(remaining)
+        if isinstance(response, Exception):
+            raise response
+        return snapshot(response)
 
     return query
 
 
 def quick(**changes: Any) -> JobWait:
-    """Return a wait in the present with pauses that nobody notices."""
+    """Return a wait that begins now and has pauses of a millisecond."""
     now = datetime.now(UTC).timestamp()
     return waiting(since=now, deadline=now + 60, poll_interval=1e-3, max_poll_interval=1e-3, **changes)
 
 
-async def test_foreign_exception_is_a_poll_that_failed(caplog: pytest.LogCaptureFixture) -> None:
-    """A secrets backend that is down for a poll does not end the wait; the log has the traceback."""
-    assert await poll_once(script(FOREIGN), quick()) is None
+async def test_foreign_exception_is_a_failed_poll(caplog: pytest.LogCaptureFixture) -> None:
+    """An exception from outside of the package does not end the wait; the log has its traceback."""
+    assert await poll_once(query_with(FOREIGN), quick()) is None
     (record,) = [record for record in caplog.records if record.exc_info]
     assert record.getMessage() == "Poll of job J failed for a reason that is not the service's"
     assert "RuntimeError: no database" in caplog.text
 
 
-async def test_watch_asks_until_the_end() -> None:
-    """Watching goes on over silence and trouble until the job has ended."""
+async def test_poll_until_done_polls_until_the_job_has_ended() -> None:
+    """poll_until_done continues after empty responses and temporary errors."""
     wait = quick()
-    outcome = await poll_until_done(script({}, PASSING[0], {}, FOREIGN, TEXT, {}), wait)
+    outcome = await poll_until_done(query_with({}, PASSING[0], {}, FOREIGN, TEXT, {}), wait)
     assert (outcome.kind, outcome.result, outcome.polls) == (OutcomeKind.SUCCEEDED, "(c) Studio", 5)
 
 
-async def test_watch_begins_with_a_poll() -> None:
-    """A watch asks at once, whatever its interval."""
+async def test_poll_until_done_polls_at_once() -> None:
+    """The first poll is at once, also if the poll interval is an hour."""
     wait = quick()
     wait.poll_interval = wait.max_poll_interval = 3600.0
     async with asyncio.timeout(10):
-        assert (await poll_until_done(script(TEXT), wait)).polls == 1
+        assert (await poll_until_done(query_with(TEXT), wait)).polls == 1
 
 
-async def test_waits_that_are_taken_up_together_spread_over_the_interval() -> None:
-    """A triggerer that starts takes up all of its waits at once, and asks for each within the interval."""
+async def test_resumed_waits_spread_over_the_interval() -> None:
+    """The first polls of waits that are resumed together are spread over the poll interval."""
 
     async def first_poll() -> float:
         wait = quick(polls=1)
         wait.poll_interval = wait.max_poll_interval = 1.0
-        outcome = await poll_until_done(script(TEXT), wait)
+        outcome = await poll_until_done(query_with(TEXT), wait)
         assert outcome.polls == 2
         return outcome.elapsed
 
@@ -491,33 +497,33 @@ async def test_waits_that_are_taken_up_together_spread_over_the_interval() -> No
     assert max(Counter(int(moment * 10) for moment in elapsed).values()) < 70
 
 
-@pytest.mark.parametrize("answer", [{}, PONDERING, PASSING[0], ImsNotFoundError("unknown")])
-async def test_settling_asks_once(answer: dict[str, Any] | Exception) -> None:
-    """A glance at a job that has not ended is one poll."""
+@pytest.mark.parametrize("response", [{}, UNKNOWN_STATE, PASSING[0], ImsNotFoundError("unknown")])
+async def test_poll_until_explained_polls_an_explained_job_once(response: dict[str, Any] | Exception) -> None:
+    """poll_until_explained polls once if the response is explained or the error is temporary."""
     wait = quick()
-    assert await poll_until_explained(script(answer), wait) is None
+    assert await poll_until_explained(query_with(response), wait) is None
     assert wait.polls == 1
 
 
-async def test_settling_asks_again_what_nobody_can_explain() -> None:
-    """A run of unexplained answers is counted within one glance: a sensor that comes back would start anew."""
+async def test_poll_until_explained_polls_again_after_an_unexplained_response() -> None:
+    """poll_until_explained continues until a response is explained or the fifth unexplained one ends the wait."""
     wait = quick()
-    assert await poll_until_explained(script(STRANGE, ODD, {}, TEXT), wait) is None
+    assert await poll_until_explained(query_with(ERROR_CODE, UNKNOWN_ERROR, {}, TEXT), wait) is None
     assert wait.polls == 3
-    outcome = await poll_until_explained(script(*[FOREIGN] * 5), quick())
+    outcome = await poll_until_explained(query_with(*[FOREIGN] * 5), quick())
     assert outcome is not None
     assert (outcome.kind, outcome.polls) == (OutcomeKind.REFUSED, 5)
 
 
 # ---- options of a wait
 
-GOOD: dict[str, Any] = {
+VALID: dict[str, Any] = {
     "poll_interval": 15.0,
     "max_poll_interval": 300.0,
     "timeout": timedelta(hours=1),
     "accept_empty_after": None,
 }
-NO_DURATION: list[Any] = [
+INVALID_DURATIONS: list[Any] = [
     0,
     -1,
     -0.5,
@@ -536,60 +542,60 @@ NO_DURATION: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("value", NO_DURATION, ids=repr)
-@pytest.mark.parametrize("name", GOOD)
-def test_what_is_no_duration_is_refused(name: str, value: Any) -> None:
-    """An argument that is no time above zero is refused by its name, with what to give."""
-    told = value.total_seconds() if isinstance(value, timedelta) else value
+@pytest.mark.parametrize("value", INVALID_DURATIONS, ids=repr)
+@pytest.mark.parametrize("name", VALID)
+def test_invalid_duration_is_refused(name: str, value: Any) -> None:
+    """The error about an invalid duration has the argument's name and value, and says what to give."""
+    shown = value.total_seconds() if isinstance(value, timedelta) else value
     with pytest.raises(ImsConfigurationError) as caught:
-        WaitOptions.checked(COPYRIGHT_EXTRACT, **{**GOOD, name: value})
+        WaitOptions.checked(COPYRIGHT_EXTRACT, **{**VALID, name: value})
     name = "no_watermark_after" if name == "accept_empty_after" else name
     assert (
         str(caught.value)
-        == f"{name} is {told!r:.40}. Give a number of seconds above 0, or a timedelta, of a year at most."
+        == f"{name} is {shown!r:.40}. Give a number of seconds above 0, or a timedelta, of a year at most."
     )
 
 
 @pytest.mark.parametrize("name", ["poll_interval", "max_poll_interval", "timeout"])
-def test_none_is_no_duration(name: str) -> None:
+def test_none_is_not_a_duration(name: str) -> None:
     """Only no_watermark_after may be None."""
     with pytest.raises(ImsConfigurationError, match=f"^{name} is None"):
-        WaitOptions.checked(COPYRIGHT_EXTRACT, **{**GOOD, name: None})
+        WaitOptions.checked(COPYRIGHT_EXTRACT, **{**VALID, name: None})
 
 
-def test_refusal_has_the_name_that_the_user_knows() -> None:
-    """A sensor calls the interval poke_interval, and so does the refusal."""
+def test_error_has_the_argument_name_of_the_sensor() -> None:
+    """The error for a sensor names poke_interval, not poll_interval."""
     with pytest.raises(ImsConfigurationError, match=r"^poke_interval is 0"):
-        WaitOptions.checked(COPYRIGHT_EXTRACT, **{**GOOD, "poll_interval": 0}, interval_name="poke_interval")
+        WaitOptions.checked(COPYRIGHT_EXTRACT, **{**VALID, "poll_interval": 0}, interval_name="poke_interval")
 
 
-@pytest.mark.parametrize("silence", [3600, 3601, timedelta(hours=1)])
-def test_silence_that_cannot_come_in_time_is_refused(silence: Any) -> None:
-    """A no_watermark_after that is not shorter than timeout could never matter."""
+@pytest.mark.parametrize("accept_empty_after", [3600, 3601, timedelta(hours=1)])
+def test_no_watermark_after_beyond_the_timeout_is_refused(accept_empty_after: Any) -> None:
+    """no_watermark_after must be shorter than the time-out, else it has no effect."""
     with pytest.raises(ImsConfigurationError, match=r"no_watermark_after \(360\d s\) is not shorter than the wait"):
-        WaitOptions.checked(COPYRIGHT_EXTRACT, **{**GOOD, "accept_empty_after": silence})
+        WaitOptions.checked(COPYRIGHT_EXTRACT, **{**VALID, "accept_empty_after": accept_empty_after})
 
 
-def test_silence_that_an_execution_timeout_cuts_off_is_refused() -> None:
-    """A no_watermark_after that an earlier execution_timeout leaves no time for could never matter."""
+def test_no_watermark_after_beyond_the_execution_timeout_is_refused() -> None:
+    """no_watermark_after must be shorter than the wait that an earlier execution_timeout allows."""
     limits = {"execution_timeout": timedelta(minutes=30), "accept_empty_after": timedelta(minutes=29)}
     with pytest.raises(ImsConfigurationError, match=r"which ends after 1740 s \(timeout, or a little before execution"):
-        WaitOptions.checked(COPYRIGHT_EXTRACT, **{**GOOD, **limits})
+        WaitOptions.checked(COPYRIGHT_EXTRACT, **{**VALID, **limits})
     limits["accept_empty_after"] = timedelta(minutes=28)
-    WaitOptions.checked(COPYRIGHT_EXTRACT, **{**GOOD, **limits})
+    WaitOptions.checked(COPYRIGHT_EXTRACT, **{**VALID, **limits})
 
 
-def test_silence_of_a_family_with_states_is_refused() -> None:
-    """A job whose query reports a state is never silent about its end."""
+def test_accept_empty_after_of_a_family_with_states_is_refused() -> None:
+    """An empty response cannot be the result of a family that reports a state."""
     with pytest.raises(
         ImsConfigurationError, match="Empty responses of a MadeUpJob are not a result: its query reports a state"
     ):
-        WaitOptions.checked(STATEFUL, **{**GOOD, "accept_empty_after": 60})
-    assert WaitOptions.checked(STATEFUL, **GOOD).accept_empty_after is None
+        WaitOptions.checked(STATEFUL, **{**VALID, "accept_empty_after": 60})
+    assert WaitOptions.checked(STATEFUL, **VALID).accept_empty_after is None
 
 
-def test_good_arguments_become_seconds() -> None:
-    """Numbers and timedeltas are taken alike, and the longest pause is not below the shortest."""
+def test_valid_arguments_become_seconds() -> None:
+    """Numbers and timedeltas become seconds; the longest pause is at least the poll interval."""
     assert WaitOptions.checked(
         COPYRIGHT_EXTRACT,
         poll_interval=timedelta(minutes=1),
@@ -606,23 +612,23 @@ STARTED = datetime.fromtimestamp(SINCE - 30, tz=UTC)
     ("started", "execution_timeout", "deadline"),
     [
         (STARTED, None, SINCE + 3600),
-        # A little less, so that it is the task that ends, with a word on the job: half a minute, a tenth, or half.
+        # A little less, so that the task itself ends and reports its job: half a minute, a tenth, or half less.
         (STARTED, timedelta(seconds=100), SINCE - 30 + 70),
         (STARTED, timedelta(seconds=400), SINCE - 30 + 360),
         (STARTED, timedelta(seconds=40), SINCE - 30 + 20),
         # A minute less at most.
         (STARTED, timedelta(minutes=40), SINCE - 30 + 2340),
-        # Airflow counts from the start of the task; where that is not known, from the beginning of the wait.
+        # Counted from the start of the task, as Airflow does; from the beginning of the wait if that is unknown.
         (None, timedelta(seconds=100), SINCE + 70),
         # The earlier of the two counts.
         (STARTED, timedelta(hours=10), SINCE + 3600),
     ],
 )
-def test_execution_timeout_is_not_waited_for(
+def test_wait_ends_before_the_execution_timeout(
     started: datetime | None, execution_timeout: timedelta | None, deadline: float
 ) -> None:
     """A wait ends at its timeout, or a little before an earlier execution_timeout."""
-    options = WaitOptions.checked(COPYRIGHT_EXTRACT, **GOOD)
+    options = WaitOptions.checked(COPYRIGHT_EXTRACT, **VALID)
     wait = options.wait_for(
         COPYRIGHT_EXTRACT, "J", since=SINCE, log=LOGGER, started=started, execution_timeout=execution_timeout
     )
@@ -630,7 +636,7 @@ def test_execution_timeout_is_not_waited_for(
 
 
 def test_wait_has_all_of_the_options() -> None:
-    """What was asked for reaches the wait, in moments."""
+    """A wait has all options; the durations have become points in time."""
     options = WaitOptions(2.0, 5.0, 100.0, 40.0)
     wait = options.wait_for(COPYRIGHT_EXTRACT, "J", since=SINCE, log=LOGGER, polls=3)
     assert (wait.job_type, wait.job_id, wait.since, wait.polls) == (COPYRIGHT_EXTRACT, "J", SINCE, 3)

@@ -1,4 +1,4 @@
-"""What an answer says of a job."""
+"""What a response says about a job."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
         ("text", JobState.RUNNING, None),
     ],
 )
-def test_text_is_the_sign_of_success(data: object, state: JobState, result: str | None) -> None:
-    """A job has succeeded when there is text, without the newline the service may append."""
+def test_text_means_success(data: object, state: JobState, result: str | None) -> None:
+    """A job has succeeded if the response has a text; the newline that the service may append is removed."""
     body = {"Data": data, "Message": "ok", "RequestId": "R", "StatusCode": 200, "Extra": 1}
-    seen = read_snapshot(COPYRIGHT_EXTRACT, "J", body)
-    assert (seen.job_id, seen.state, seen.result, seen.request_id) == ("J", state, result, "R")
-    assert seen.raw is body
+    snapshot = read_snapshot(COPYRIGHT_EXTRACT, "J", body)
+    assert (snapshot.job_id, snapshot.state, snapshot.result, snapshot.request_id) == ("J", state, result, "R")
+    assert snapshot.raw is body
 
 
-def test_submission_has_the_job_id() -> None:
-    """The answer to a submission is read with its request id, the body kept."""
+def test_submission_is_read_from_the_response() -> None:
+    """A submission has the JobId, the request id and the whole response."""
     body = {"Data": {"JobId": "J"}, "RequestId": "R"}
     accepted = read_submission(COPYRIGHT_EXTRACT, body)
     assert accepted is not None
@@ -50,61 +50,66 @@ def test_submission_has_the_job_id() -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"Data": {}}, {"Data": {"JobId": " "}}, {"Data": "J"}, {"Data": {"JobId": 5}}])
-def test_answer_without_job_id_is_no_submission(body: dict[str, Any]) -> None:
-    """An answer without a JobId is not taken for a submission."""
+def test_response_without_job_id_is_not_a_submission(body: dict[str, Any]) -> None:
+    """A response without a JobId is read as None."""
     assert read_submission(COPYRIGHT_EXTRACT, body) is None
 
 
-def test_unknown_family_is_refused() -> None:
-    """A misspelt job type names those that exist."""
+def test_unknown_job_type_is_refused() -> None:
+    """The error about an unknown job type lists the known ones."""
     assert find_job_type("CopyrightExtractJob") is COPYRIGHT_EXTRACT
     with pytest.raises(ImsConfigurationError, match=r"Unknown job type 'Extract'. Known are: CopyrightExtractJob"):
         find_job_type("Extract")
 
 
-def test_region_that_lacks_the_family_is_refused() -> None:
-    """Watermark jobs are offered in two regions only."""
+def test_region_without_the_family_is_refused() -> None:
+    """Watermark jobs are available in two regions only."""
     for region in ("cn-shanghai", "cn-beijing"):
         check_region(COPYRIGHT_EXTRACT, region)
     with pytest.raises(ImsConfigurationError, match=r"'cn-hangzhou'. Use cn-beijing or cn-shanghai"):
         check_region(COPYRIGHT_EXTRACT, "cn-hangzhou")
 
 
-WORDS = [
-    *((word, JobState.SUCCEEDED) for word in ["Success", "SUCCESS", "succeed", "Succeeded", "Finished", "Complete"]),
-    *((word, JobState.FAILED) for word in ["Fail", "FAILED", "failed", "Error"]),
-    *((word, JobState.CANCELLED) for word in ["Canceled", "CANCELLED", "cancel"]),
-    *((word, JobState.RUNNING) for word in ["Init", "QUEUING", "processing", "Analysing", "Analyzing", "Executing"]),
+SERVICE_STATES = [
+    *((text, JobState.SUCCEEDED) for text in ["Success", "SUCCESS", "succeed", "Succeeded", "Finished", "Complete"]),
+    *((text, JobState.FAILED) for text in ["Fail", "FAILED", "failed", "Error"]),
+    *((text, JobState.CANCELLED) for text in ["Canceled", "CANCELLED", "cancel"]),
+    *((text, JobState.RUNNING) for text in ["Init", "QUEUING", "processing", "Analysing", "Analyzing", "Executing"]),
     (" Success\n", JobState.SUCCEEDED),
     (" Processing ", JobState.RUNNING),
 ]
 
 
-@pytest.mark.parametrize(("word", "state"), WORDS)
+@pytest.mark.parametrize(("service_state", "state"), SERVICE_STATES)
 @pytest.mark.parametrize("job_type", [COPYRIGHT_EXTRACT, IPRODUCTION], ids=["undocumented", "documented"])
-def test_words_of_ims_are_known_in_any_case(job_type: JobType, word: str, state: JobState) -> None:
-    """The service's words for a state mean the same in any case, documented or not, and stay readable."""
-    seen = read_snapshot(job_type, "J", {"RequestId": "R", "Status": word})
-    assert (seen.state, seen.service_state, seen.is_known_state) == (state, word.strip(), True)
-    assert not seen.is_empty
+def test_states_of_ims_are_known_in_any_case(job_type: JobType, service_state: str, state: JobState) -> None:
+    """A state is recognized in upper and lower case, for families with and without a documented state."""
+    snapshot = read_snapshot(job_type, "J", {"RequestId": "R", "Status": service_state})
+    assert (snapshot.state, snapshot.service_state, snapshot.is_known_state) == (state, service_state.strip(), True)
+    assert not snapshot.is_empty
 
 
-@pytest.mark.parametrize("word", ["Pondering", "Suspended", "2", "Successful"])
+@pytest.mark.parametrize("service_state", ["Pondering", "Suspended", "2", "Successful"])
 @pytest.mark.parametrize("job_type", [COPYRIGHT_EXTRACT, IPRODUCTION], ids=["undocumented", "documented"])
-def test_unknown_word_counts_as_running(job_type: JobType, word: str) -> None:
-    """A word that nobody knows is no end, and can be told from one that means running."""
-    seen = read_snapshot(job_type, "J", {"RequestId": "R", "Status": word})
-    assert (seen.state, seen.service_state, seen.is_known_state) == (JobState.RUNNING, word, False)
+def test_unknown_state_counts_as_running(job_type: JobType, service_state: str) -> None:
+    """An unknown state counts as running, and the snapshot marks it as unknown."""
+    snapshot = read_snapshot(job_type, "J", {"RequestId": "R", "Status": service_state})
+    assert (snapshot.state, snapshot.service_state, snapshot.is_known_state) == (JobState.RUNNING, service_state, False)
 
 
 @pytest.mark.parametrize(
     "body", [{}, {"Status": None}, {"Status": ""}, {"Status": " "}, {"Status": True}, {"Status": {}}]
 )
 @pytest.mark.parametrize("job_type", [COPYRIGHT_EXTRACT, IPRODUCTION], ids=["undocumented", "documented"])
-def test_answer_without_a_word_is_silent(job_type: JobType, body: dict[str, Any]) -> None:
-    """What is no text is no state."""
-    seen = read_snapshot(job_type, "J", body)
-    assert (seen.state, seen.service_state, seen.is_known_state, seen.is_empty) == (JobState.RUNNING, None, True, True)
+def test_response_without_a_state_is_empty(job_type: JobType, body: dict[str, Any]) -> None:
+    """A response whose state is missing, empty or not a text is an empty response."""
+    snapshot = read_snapshot(job_type, "J", body)
+    assert (snapshot.state, snapshot.service_state, snapshot.is_known_state, snapshot.is_empty) == (
+        JobState.RUNNING,
+        None,
+        True,
+        True,
+    )
 
 
 PLACES = [
@@ -117,69 +122,76 @@ PLACES = [
 
 @pytest.mark.parametrize("name", ["Status", "State", "JobStatus", "status", "STATE", "jobStatus"])
 @pytest.mark.parametrize("place", PLACES)
-def test_undocumented_state_is_obeyed(place: Callable[[dict[str, Any]], dict[str, Any]], name: str) -> None:
-    """A state that the service should send all the same is found at each place, in any spelling of its key."""
-    seen = read_snapshot(COPYRIGHT_EXTRACT, "J", {"Message": "ok", "RequestId": "R", **place({name: "Fail"})})
-    assert (seen.state, seen.service_state, seen.result) == (JobState.FAILED, "Fail", None)
+def test_undocumented_state_is_used(place: Callable[[dict[str, Any]], dict[str, Any]], name: str) -> None:
+    """An undocumented state is found in Data and beside it, under several names in any case."""
+    snapshot = read_snapshot(COPYRIGHT_EXTRACT, "J", {"Message": "ok", "RequestId": "R", **place({name: "Fail"})})
+    assert (snapshot.state, snapshot.service_state, snapshot.result) == (JobState.FAILED, "Fail", None)
 
 
-def test_state_of_the_job_goes_before_that_of_the_answer() -> None:
-    """Where both places have a state, that in Data is the job's."""
+def test_state_in_data_overrides_the_top_level_state() -> None:
+    """If Data and the top level both have a state, the one in Data counts."""
     body = {"Data": {"Status": "Processing"}, "Status": "Success"}
     assert read_snapshot(COPYRIGHT_EXTRACT, "J", body).service_state == "Processing"
 
 
-@pytest.mark.parametrize("word", ["Success", "Processing", "Pondering"])
-def test_text_wins_over_a_state_that_is_no_failure(word: str) -> None:
-    """A job with a watermark has succeeded, even where the state that the service should send lags behind."""
-    seen = read_snapshot(COPYRIGHT_EXTRACT, "J", {"Data": {"Message": "(c) Studio", "Status": word}})
-    assert (seen.state, seen.result, seen.service_state) == (JobState.SUCCEEDED, "(c) Studio", word)
+@pytest.mark.parametrize("service_state", ["Success", "Processing", "Pondering"])
+def test_text_overrides_a_state_that_is_not_a_failure(service_state: str) -> None:
+    """A job with a text has succeeded, even if an undocumented state says that it is running."""
+    snapshot = read_snapshot(COPYRIGHT_EXTRACT, "J", {"Data": {"Message": "(c) Studio", "Status": service_state}})
+    assert (snapshot.state, snapshot.result, snapshot.service_state) == (
+        JobState.SUCCEEDED,
+        "(c) Studio",
+        service_state,
+    )
 
 
-@pytest.mark.parametrize(("word", "state"), [("Fail", JobState.FAILED), ("Canceled", JobState.CANCELLED)])
-def test_text_of_a_failure_is_no_watermark(word: str, state: JobState) -> None:
-    """Text beside a state of failure is an error's text: nobody is to take a film down for it."""
-    assert read_snapshot(COPYRIGHT_EXTRACT, "J", {"Data": {"Message": "file not found", "Status": word}}).state is state
+@pytest.mark.parametrize(("service_state", "state"), [("Fail", JobState.FAILED), ("Canceled", JobState.CANCELLED)])
+def test_text_of_a_failure_is_not_a_watermark(service_state: str, state: JobState) -> None:
+    """A text beside a failed or cancelled state is an error message, not a watermark."""
+    assert (
+        read_snapshot(COPYRIGHT_EXTRACT, "J", {"Data": {"Message": "file not found", "Status": service_state}}).state
+        is state
+    )
 
 
-def test_text_beside_a_strange_code_is_no_watermark_yet() -> None:
-    """A StatusCode other than 200 makes a text doubtful, so that the wait goes on."""
-    seen = read_snapshot(COPYRIGHT_EXTRACT, "J", {"StatusCode": 500, "Data": {"Message": "InternalError"}})
-    assert (seen.state, seen.is_unexplained, seen.is_empty) == (JobState.RUNNING, True, False)
+def test_text_beside_an_error_code_is_not_a_watermark() -> None:
+    """A text beside a StatusCode other than 200 counts as an unexplained response."""
+    snapshot = read_snapshot(COPYRIGHT_EXTRACT, "J", {"StatusCode": 500, "Data": {"Message": "InternalError"}})
+    assert (snapshot.state, snapshot.is_unexplained, snapshot.is_empty) == (JobState.RUNNING, True, False)
 
 
 @pytest.mark.parametrize(
     "body", [{"Data": "x"}, {"Data": {"Message": ["x"]}}, {"Data": {"Message": 1}}, {"Success": False}]
 )
-def test_answer_of_another_form_is_not_silence(body: dict[str, Any]) -> None:
-    """What cannot be read is neither a watermark nor the lack of one."""
-    seen = read_snapshot(COPYRIGHT_EXTRACT, "J", {"RequestId": "R", **body})
-    assert (seen.state, seen.is_unexplained, seen.is_empty) == (JobState.RUNNING, True, False)
+def test_response_of_unknown_form_is_not_empty(body: dict[str, Any]) -> None:
+    """A response of unknown form is unexplained: it means neither a watermark nor the lack of one."""
+    snapshot = read_snapshot(COPYRIGHT_EXTRACT, "J", {"RequestId": "R", **body})
+    assert (snapshot.state, snapshot.is_unexplained, snapshot.is_empty) == (JobState.RUNNING, True, False)
 
 
-def test_state_of_a_gateway_is_not_the_jobs() -> None:
-    """A top-level state counts in an answer of the service, which has a RequestId, only."""
+def test_state_of_a_gateway_is_ignored() -> None:
+    """A top-level state counts only if the response has a RequestId, as those of the service do."""
     assert read_snapshot(COPYRIGHT_EXTRACT, "J", {"status": "error"}).state is JobState.RUNNING
 
 
 def test_success_without_text_has_no_result() -> None:
-    """A success that the service tells without a text is a success that found nothing."""
-    seen = read_snapshot(COPYRIGHT_EXTRACT, "J", {"Data": {"Message": "", "Status": "Success"}})
-    assert (seen.state, seen.result) == (JobState.SUCCEEDED, None)
+    """A state of success without a text is a success without a result."""
+    snapshot = read_snapshot(COPYRIGHT_EXTRACT, "J", {"Data": {"Message": "", "Status": "Success"}})
+    assert (snapshot.state, snapshot.result) == (JobState.SUCCEEDED, None)
 
 
 @pytest.mark.parametrize("code", [200, "200", "OK", "ok", "Success", None])
-def test_code_of_success_is_no_code(code: object) -> None:
-    """Only a code of trouble is kept, with its text: what comes with a success says nothing."""
-    seen = read_snapshot(COPYRIGHT_EXTRACT, "J", {"StatusCode": code, "Message": "ok"})
-    assert (seen.code, seen.message, seen.is_empty) == (None, None, True)
+def test_code_of_success_is_dropped(code: object) -> None:
+    """A code that means success is not kept, nor is its message."""
+    snapshot = read_snapshot(COPYRIGHT_EXTRACT, "J", {"StatusCode": code, "Message": "ok"})
+    assert (snapshot.code, snapshot.message, snapshot.is_empty) == (None, None, True)
 
 
-@pytest.mark.parametrize(("code", "told"), [(500, "500"), ("403", "403"), (0, "0"), ("Strange.Thing", "Strange.Thing")])
-def test_code_of_trouble_is_kept(code: object, told: str) -> None:
-    """A StatusCode that nobody documents is no end, and is no silence either."""
-    seen = read_snapshot(COPYRIGHT_EXTRACT, "J", {"StatusCode": code, "Message": "no"})
-    assert (seen.state, seen.code, seen.message, seen.is_empty) == (JobState.RUNNING, told, "no", False)
+@pytest.mark.parametrize(("code", "text"), [(500, "500"), ("403", "403"), (0, "0"), ("Strange.Thing", "Strange.Thing")])
+def test_error_code_is_kept(code: object, text: str) -> None:
+    """An undocumented StatusCode is kept: the job counts as running, and the response is not empty."""
+    snapshot = read_snapshot(COPYRIGHT_EXTRACT, "J", {"StatusCode": code, "Message": "no"})
+    assert (snapshot.state, snapshot.code, snapshot.message, snapshot.is_empty) == (JobState.RUNNING, text, "no", False)
 
 
 @pytest.mark.parametrize(
@@ -188,22 +200,22 @@ def test_code_of_trouble_is_kept(code: object, told: str) -> None:
         ({"Status": "Success", "Result": '{"a":1}'}, JobState.SUCCEEDED, '{"a":1}', None, None),
         ({"Status": "Success", "Result": {"a": [1]}}, JobState.SUCCEEDED, {"a": [1]}, None, None),
         ({"Status": "Success"}, JobState.SUCCEEDED, None, None, None),
-        # The service may have a part of the result before the end.
+        # The service may send a part of the result while the job is running.
         ({"Status": "Analysing", "Result": "half"}, JobState.RUNNING, "half", None, None),
         ({"Status": "Fail", "Code": "NoVideo", "Message": "m"}, JobState.FAILED, None, "NoVideo", "m"),
         ({"Data": {"Status": "Success"}, "State": "Success"}, JobState.RUNNING, None, None, None),
     ],
 )
-def test_family_with_a_state(
+def test_documented_state_decides_alone(
     body: dict[str, Any], state: JobState, result: Any, code: str | None, message: str | None
 ) -> None:
-    """Where a state is documented, it alone tells the end, and the result may be anything."""
-    seen = read_snapshot(IPRODUCTION, "J", {**body, "RequestId": "R"})
-    assert (seen.state, seen.result, seen.code, seen.message) == (state, result, code, message)
+    """If a family documents a state, only that decides, and the result may be any JSON value."""
+    snapshot = read_snapshot(IPRODUCTION, "J", {**body, "RequestId": "R"})
+    assert (snapshot.state, snapshot.result, snapshot.code, snapshot.message) == (state, result, code, message)
 
 
-def test_family_with_words_of_its_own() -> None:
-    """A family whose words mean something else says so in its row."""
+def test_family_can_define_its_own_states() -> None:
+    """A family whose states have other meanings defines them in its row."""
     own = dataclasses.replace(
         IPRODUCTION,
         success_states=frozenset({"playable"}),
@@ -212,48 +224,48 @@ def test_family_with_words_of_its_own() -> None:
         running_states=frozenset({"finished"}),
     )
     states = {
-        word: read_snapshot(own, "J", {"Status": word}) for word in ("Playable", "Stopped", "Deleted", "Finished")
+        text: read_snapshot(own, "J", {"Status": text}) for text in ("Playable", "Stopped", "Deleted", "Finished")
     }
-    assert [seen.state.value for seen in states.values()] == ["succeeded", "failed", "cancelled", "running"]
-    assert all(seen.is_known_state for seen in states.values())
+    assert [snapshot.state.value for snapshot in states.values()] == ["succeeded", "failed", "cancelled", "running"]
+    assert all(snapshot.is_known_state for snapshot in states.values())
 
 
-def test_only_families_without_a_state_are_silent_about_it() -> None:
-    """A row without a state path is a family whose silence has more than one reading."""
+def test_reports_state_is_false_without_a_state_path() -> None:
+    """A family reports a state if its row has a state path."""
     assert not COPYRIGHT_EXTRACT.reports_state
     assert IPRODUCTION.reports_state
 
 
-def test_texts_of_the_service_are_made_harmless() -> None:
-    """What may end in a log or a message is cleaned; the result is the user's and stays as it is."""
+def test_texts_of_the_service_are_redacted() -> None:
+    """Texts that are logged are redacted; the result and the raw response are not changed."""
     body = {"Status": "secret-word", "Code": "secret-code", "Message": "secret-text", "Result": "secret-result"}
-    seen = read_snapshot(IPRODUCTION, "J", body, redact=lambda text: text.replace("secret", "***"))
-    assert (seen.service_state, seen.code, seen.message) == ("***-word", "***-code", "***-text")
-    assert json.loads(seen.response) == {name: value.replace("secret", "***") for name, value in body.items()}
-    assert seen.result == "secret-result"
-    assert seen.raw is body
-    assert "raw" not in repr(seen)
+    snapshot = read_snapshot(IPRODUCTION, "J", body, redact=lambda text: text.replace("secret", "***"))
+    assert (snapshot.service_state, snapshot.code, snapshot.message) == ("***-word", "***-code", "***-text")
+    assert json.loads(snapshot.response) == {name: value.replace("secret", "***") for name, value in body.items()}
+    assert snapshot.result == "secret-result"
+    assert snapshot.raw is body
+    assert "raw" not in repr(snapshot)
 
 
-def test_answer_is_one_line() -> None:
-    """An answer is told in one readable line, fit for a log."""
+def test_response_is_logged_in_one_line() -> None:
+    """A snapshot has the response as one readable line of JSON."""
     body = {"Data": {"Message": "夜\n"}, "StatusCode": 200}
     assert read_snapshot(COPYRIGHT_EXTRACT, "J", body).response == '{"Data":{"Message":"夜\\n"},"StatusCode":200}'
 
 
 @pytest.mark.parametrize("job_id", ["", " \n", None, 5, ["J"]])
-def test_what_is_no_job_id_is_refused(job_id: object) -> None:
-    """What cannot be the id of a job is refused with the family whose id is wanted."""
+def test_invalid_job_id_is_refused(job_id: object) -> None:
+    """A value that is not a JobId is refused; the message names the family."""
     with pytest.raises(ImsConfigurationError, match=r"Give the JobId of a IProductionJob\."):
         check_job_id(IPRODUCTION, job_id)
     check_job_id(IPRODUCTION, "J")
 
 
-def test_family_of_all_regions_has_no_wrong_one() -> None:
-    """A row without regions is offered everywhere."""
+def test_family_without_regions_is_accepted_everywhere() -> None:
+    """A family whose row has no regions is available in all of them."""
     check_region(IPRODUCTION, "cn-hangzhou")
 
 
-def test_row_can_stand_for_its_name() -> None:
-    """A job type that is given as a row need not be in the table."""
+def test_job_type_can_be_given_as_a_row() -> None:
+    """find_job_type returns a row unchanged, even if the table does not have it."""
     assert find_job_type(IPRODUCTION) is IPRODUCTION

@@ -1,4 +1,4 @@
-"""Timers that waits share, on the clock of a real event loop."""
+"""The timers that waits share, measured with the clock of a real event loop."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def test_sleep_is_never_shorter() -> None:
+async def test_sleep_is_never_too_short() -> None:
     """A sleep lasts as long as requested, and at most a hundredth of a second longer."""
     timers = SharedTimers()
 
-    async def overslept(seconds: float) -> float:
+    async def delay(seconds: float) -> float:
         begun = now()
         await timers.sleep(seconds)
         return now() - begun - seconds
 
-    late = await asyncio.gather(*(overslept(0.1 + number / 977) for number in range(200)))
-    assert min(late) >= 0
-    assert sorted(late)[100] < 0.05  # the machine may be busy for some of them
+    delays = await asyncio.gather(*(delay(0.1 + number / 977) for number in range(200)))
+    assert min(delays) >= 0
+    assert sorted(delays)[100] < 0.05  # the machine may be busy for some of them
 
 
 async def test_sleeps_that_end_at_the_same_moment_share_a_timer() -> None:
@@ -41,8 +41,8 @@ async def test_sleeps_that_end_at_the_same_moment_share_a_timer() -> None:
     assert not timers._timers
 
 
-async def test_cancelled_sleep_does_not_wake_the_others() -> None:
-    """A trigger that is cleared does not wake the others, and the last one to go cancels the timer."""
+async def test_cancelled_sleep_keeps_the_timer_of_the_others() -> None:
+    """A cancelled sleep does not wake the others; the last cancelled sleep removes the timer."""
     timers = SharedTimers()
     wake_at = now() + 0.5
     first, second = (asyncio.create_task(timers.sleep(wake_at - now())) for _ in range(2))
@@ -61,25 +61,25 @@ async def test_cancelled_sleep_does_not_wake_the_others() -> None:
 
 
 async def test_sleep_of_zero_lets_others_run() -> None:
-    """A pause of zero gives other tasks a turn, as with asyncio.sleep."""
-    turns: list[str] = []
+    """A sleep of zero seconds lets other tasks run, as asyncio.sleep does."""
+    order: list[str] = []
 
     async def other() -> None:
-        turns.append("other")
+        order.append("other")
 
     task = asyncio.create_task(other())
     await SharedTimers().sleep(0)
-    turns.append("sleeper")
+    order.append("sleeper")
     await task
-    assert turns == ["other", "sleeper"]
+    assert order == ["other", "sleeper"]
 
 
 class TriggerName:
-    """What a context holds."""
+    """An object that a context refers to."""
 
 
-async def test_timer_keeps_nothing_of_the_first_sleeper() -> None:
-    """The timer does not run in the context of the first sleeper, whose log lines name its trigger."""
+async def test_timer_does_not_keep_the_context_of_the_first_sleeper() -> None:
+    """A timer does not run in the context of its first sleeper: later log lines would name that trigger."""
     timers = SharedTimers()
     wake_at = now() + 0.5
 

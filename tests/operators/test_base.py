@@ -1,4 +1,4 @@
-"""The life of a job in a task: what the operator is told, and what it does."""
+"""The operator base class: its arguments, and what it does with a job."""
 
 from __future__ import annotations
 
@@ -44,41 +44,41 @@ def run(task: ImsSubmitCopyrightExtractJobOperator, ti: TaskInstance | None = No
 
 @pytest.fixture
 def emulator(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> EmulatorProcess:
-    """Return an emulator whose one video has no watermark, so that every wait for it lasts."""
+    """Return an emulator with one video that has no watermark, so that no wait for it ends early."""
     ims_emulator.put_media(MEDIA, processing_time=0)
     return ims_emulator
 
 
 @pytest.mark.parametrize(
-    ("arguments", "default_deferrable", "how"),
+    ("arguments", "default_deferrable", "expected"),
     [
-        ({}, False, "not"),
-        ({}, True, "not"),
-        ({"wait_for_completion": False}, True, "not"),
-        ({"wait_for_completion": False, "deferrable": True}, False, "not"),
-        ({"deferrable": False}, True, "not"),
-        ({"wait_for_completion": True}, False, "here"),
-        ({"wait_for_completion": True, "deferrable": False}, True, "here"),
+        ({}, False, "no wait"),
+        ({}, True, "no wait"),
+        ({"wait_for_completion": False}, True, "no wait"),
+        ({"wait_for_completion": False, "deferrable": True}, False, "no wait"),
+        ({"deferrable": False}, True, "no wait"),
+        ({"wait_for_completion": True}, False, "on the worker"),
+        ({"wait_for_completion": True, "deferrable": False}, True, "on the worker"),
         ({"wait_for_completion": True}, True, "deferred"),
         ({"wait_for_completion": True, "deferrable": True}, False, "deferred"),
         ({"deferrable": True}, False, "deferred"),
     ],
 )
-def test_whether_and_how_to_wait(
+def test_arguments_decide_whether_and_how_to_wait(
     arguments: dict[str, Any],
     default_deferrable: bool,  # noqa: FBT001 - a column of the table
-    how: str,
+    expected: str,
     emulator: EmulatorProcess,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """wait_for_completion says whether to wait, deferrable says how; deferrable=True alone means both."""
+    """wait_for_completion decides whether to wait and deferrable how; deferrable=True alone means both."""
     monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", str(default_deferrable))
     task = operator(**arguments, **QUICK)
-    match how:
-        case "not":
+    match expected:
+        case "no wait":
             assert run(task) == emulator.jobs()[0]["job_id"]
             assert emulator.jobs()[0]["queries"] == 0
-        case "here":
+        case "on the worker":
             with pytest.raises(ImsJobTimeoutError):
                 run(task)
         case "deferred":
@@ -87,8 +87,8 @@ def test_whether_and_how_to_wait(
     assert len(emulator.jobs()) == 1
 
 
-def test_deferral_hands_the_arguments_to_the_trigger(emulator: EmulatorProcess) -> None:
-    """What the task knows before the deferral is published, and the trigger waits as the operator was told to."""
+def test_deferral_passes_the_arguments_to_the_trigger(emulator: EmulatorProcess) -> None:
+    """A deferral pushes JobId and link first, and the trigger gets the operator's options."""
     ti = TaskInstance()
     with pytest.raises(TaskDeferred) as deferred:
         run(operator(deferrable=True, poll_interval=20, timeout=3600, no_watermark_after=timedelta(minutes=30)), ti)
@@ -104,7 +104,7 @@ def test_deferral_hands_the_arguments_to_the_trigger(emulator: EmulatorProcess) 
 
 
 def test_execution_timeout_counts_from_the_start_of_the_task(emulator: EmulatorProcess) -> None:
-    """An execution_timeout earlier than the time-out is the deadline, less a margin to report in."""
+    """If execution_timeout ends before the time-out, the deadline is a margin before its end."""
     ti = TaskInstance()
     ti.start_date -= timedelta(seconds=50)
     with pytest.raises(TaskDeferred) as deferred:
@@ -116,33 +116,33 @@ def test_execution_timeout_counts_from_the_start_of_the_task(emulator: EmulatorP
 
 
 def test_event_of_another_job_is_refused(emulator: EmulatorProcess) -> None:
-    """An event about another job is no report on this one; the message has the id of this one."""
+    """An event about another job is an error that has the id of the own job."""
     ti = TaskInstance()
     with pytest.raises(TaskDeferred):
         run(operator(deferrable=True), ti)
     context: Any = {"ti": ti}
     event = {"job_type": "CopyrightExtractJob", "job_id": "other", "kind": "succeeded", "result": "(c) X"}
-    with pytest.raises(ImsTriggerEventError, match="it is about job other") as refused:
+    with pytest.raises(ImsTriggerEventError, match="it is about job other") as caught:
         operator(deferrable=True).execute_complete(context, event)
-    assert refused.value.job_id == ti.xcoms["job_id"]
+    assert caught.value.job_id == ti.xcoms["job_id"]
     assert "watermark" not in ti.xcoms
 
 
 @pytest.mark.parametrize("error", ["Trigger timeout", "Trigger failure"])
 def test_broken_trigger_names_the_job_and_is_not_retried(emulator: EmulatorProcess, error: str) -> None:
-    """Where Airflow ends a deferred task itself, the error names the job that goes on."""
+    """If Airflow itself ends a deferred task, the error names the job that goes on."""
     ti = TaskInstance()
     with pytest.raises(TaskDeferred):
         run(operator(deferrable=True), ti)
     context: Any = {"ti": ti}
-    with pytest.raises(ImsTriggerEventError, match=error) as ended:
+    with pytest.raises(ImsTriggerEventError, match=error) as caught:
         operator(deferrable=True).resume_execution("__fail__", {"error": error}, context)
-    assert ended.value.job_id == emulator.jobs()[0]["job_id"]
-    assert isinstance(ended.value, AirflowFailException)
+    assert caught.value.job_id == emulator.jobs()[0]["job_id"]
+    assert isinstance(caught.value, AirflowFailException)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         ({"deferrable": "False"}, "deferrable is 'False'. Give True or False"),
         ({"wait_for_completion": "no"}, "wait_for_completion is 'no'. Give True or False"),
@@ -150,33 +150,33 @@ def test_broken_trigger_names_the_job_and_is_not_retried(emulator: EmulatorProce
         ({"wait_for_completion": True, "timeout": timedelta.max}, "of a year at most"),
     ],
 )
-def test_wrong_way_to_wait_is_refused_before_anything_is_billed(
-    arguments: dict[str, Any], says: str, emulator: EmulatorProcess
+def test_wrong_wait_options_are_refused_before_the_submission(
+    arguments: dict[str, Any], message: str, emulator: EmulatorProcess
 ) -> None:
-    """What would not wait as it was meant to is told before the submission."""
-    with pytest.raises(ImsConfigurationError, match=says):
+    """Wrong options of the wait are an error, and nothing is sent."""
+    with pytest.raises(ImsConfigurationError, match=message):
         run(operator(**arguments))
     assert emulator.requests() == []
 
 
-REFUSAL: dict[str, Any] = {
+FORBIDDEN: dict[str, Any] = {
     "status": 403,
     "body": json.dumps({"Code": "Forbidden.RAM", "Message": "no", "RequestId": "R"}),
 }
 
 
 def test_refused_query_of_a_paid_job_is_not_retried(emulator: EmulatorProcess) -> None:
-    """Keys that may submit and not query cost one job, not one for each retry; the error is the service's."""
-    emulator.fault("QueryCopyrightExtractJob", "answer", **REFUSAL)
-    with pytest.raises(ImsCredentialsError, match="ice:QueryCopyrightExtractJob") as refused:
+    """If the query is refused, the task fails with that error and is not retried: a retry would submit again."""
+    emulator.fault("QueryCopyrightExtractJob", "answer", **FORBIDDEN)
+    with pytest.raises(ImsCredentialsError, match="ice:QueryCopyrightExtractJob") as caught:
         run(operator(wait_for_completion=True))
-    assert isinstance(refused.value, AirflowFailException)
-    assert type(refused.value).__name__ == "ImsCredentialsError"
-    assert (refused.value.code, refused.value.http_status) == ("Forbidden.RAM", 403)
+    assert isinstance(caught.value, AirflowFailException)
+    assert type(caught.value).__name__ == "ImsCredentialsError"
+    assert (caught.value.code, caught.value.http_status) == ("Forbidden.RAM", 403)
 
 
-def test_job_of_which_nobody_knows_whether_it_failed_is_not_submitted_again(emulator: EmulatorProcess) -> None:
-    """Answers that nobody can explain are taken for a failure, and the job may go on: a retry would pay for another."""
+def test_unexplained_failure_is_not_retried(emulator: EmulatorProcess) -> None:
+    """A failure after unexplained responses is not retried: the job may go on, and a second one would be billed."""
     emulator.put_media(MEDIA, processing_time=0, variant="status_code")
     with pytest.raises(ImsJobFailedError, match="It may still go on") as failed:
         run(operator(wait_for_completion=True, poll_interval=0.05, max_poll_interval=0.05))
@@ -184,8 +184,8 @@ def test_job_of_which_nobody_knows_whether_it_failed_is_not_submitted_again(emul
     assert failed.value.job_id == emulator.jobs()[0]["job_id"]
 
 
-def test_job_that_failed_may_be_submitted_again(emulator: EmulatorProcess) -> None:
-    """A retry after a failure of the job is what retries are for."""
+def test_failure_of_the_job_is_retried(emulator: EmulatorProcess) -> None:
+    """If the service reports that the job failed, Airflow may retry the task."""
     emulator.put_media(MEDIA, processing_time=0, variant="state_field")
     with pytest.raises(ImsJobFailedError) as failed:
         run(operator(wait_for_completion=True))
@@ -193,28 +193,28 @@ def test_job_that_failed_may_be_submitted_again(emulator: EmulatorProcess) -> No
 
 
 def test_watermark_that_cannot_be_pushed_is_not_retried(emulator: EmulatorProcess) -> None:
-    """If XCom refuses the text, the error names the job and Airflow does not submit it again."""
+    """If the text cannot be pushed, the error names the job and Airflow does not retry the task."""
     emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0)
-    with pytest.raises(ImsPublishError, match="watermark could not be pushed to XCom: the database is gone") as refused:
-        run(operator(wait_for_completion=True), TaskInstance(refuses="watermark"))
-    assert refused.value.job_id == emulator.jobs()[0]["job_id"]
+    with pytest.raises(ImsPublishError, match="watermark could not be pushed to XCom: the database is gone") as caught:
+        run(operator(wait_for_completion=True), TaskInstance(failing_key="watermark"))
+    assert caught.value.job_id == emulator.jobs()[0]["job_id"]
 
 
-def test_kill_says_what_goes_on(emulator: EmulatorProcess, said: Callable[[], str]) -> None:
-    """A killed task names its job, which goes on and is billed; before the submission there is nothing to say."""
+def test_kill_logs_the_job_that_goes_on(emulator: EmulatorProcess, logged: Callable[[], str]) -> None:
+    """A killed task logs that its job goes on and is billed; before the submission it logs nothing."""
     task = operator()
     task.on_kill()
-    assert "no longer waits" not in said()
+    assert "no longer waits" not in logged()
     job_id = run(task)
-    asked = len(emulator.requests())
+    requests = len(emulator.requests())
     task.on_kill()
     why = "IMS has no action that cancels a CopyrightExtractJob: the job goes on, and is billed"
-    assert f"This task no longer waits for job {job_id}. {why}" in said()
-    assert len(emulator.requests()) == asked
+    assert f"This task no longer waits for job {job_id}. {why}" in logged()
+    assert len(emulator.requests()) == requests
 
 
-def test_kill_cancels_where_that_can_be_done(emulator: EmulatorProcess, said: Callable[[], str]) -> None:
-    """A job of a family with a cancel action is asked for and then cancelled."""
+def test_kill_cancels_a_job_that_can_be_cancelled(emulator: EmulatorProcess, logged: Callable[[], str]) -> None:
+    """With cancel_on_kill, a killed task queries its job and then cancels it."""
 
     class Cancellable(ImsSubmitCopyrightExtractJobOperator):
         job_type = replace(COPYRIGHT_EXTRACT, cancel_action="CancelIProductionJob")
@@ -227,4 +227,4 @@ def test_kill_cancels_where_that_can_be_done(emulator: EmulatorProcess, said: Ca
     _, query, cancel = emulator.requests()
     assert (query["action"], cancel["action"]) == ("QueryCopyrightExtractJob", "CancelIProductionJob")
     assert cancel["parameters"]["JobId"] == job_id
-    assert f"Cancelled job {job_id}" in said()
+    assert f"Cancelled job {job_id}" in logged()
