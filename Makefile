@@ -60,10 +60,10 @@ lint: $(VENV)/.ready ## ruff (with Airflow's rules), format check, mypy
 
 # In an environment of its own, which the other providers cannot change for the tests.
 VENV_BENCH ?= .venv-bench
-bench: $(VENV)/.ready ## measure imports, cold submissions and waiting, beside the SDK and other providers
+bench: $(VENV)/.ready ## measure imports, submissions, waiting and throttling, compared with the SDK and other providers
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV_BENCH)
 	@$(BIN)/uv pip install --quiet --python $(VENV_BENCH)/bin/python --editable . --group bench
-	@status=0; for what in import_cost cold_submit waiting; do \
+	@status=0; for what in import_cost cold_submit waiting throttling; do \
 		$(VENV_BENCH)/bin/python benchmarks/$$what.py $(ARGS) || status=1; \
 	done; exit $$status
 

@@ -117,9 +117,14 @@ def versions() -> dict[str, str]:
     return {"Python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
 
 
-def heading(rounds: int) -> str:
-    """Say what a report was measured with."""
-    return f"{rounds} rounds, fresh processes. " + ", ".join(f"{name} {number}" for name, number in versions().items())
+def heading(rounds: int, processes: str = "fresh processes") -> str:
+    """Return the line that says how a report was measured, and with which versions."""
+    return f"{rounds} rounds, {processes}. " + ", ".join(f"{name} {number}" for name, number in versions().items())
+
+
+def goal_list(goals: Mapping[str, bool]) -> str:
+    """Return the goals as a Markdown list that shows which of them are met."""
+    return "\n".join(f"- {'met' if met else 'MISSED'}: {goal}" for goal, met in goals.items())
 
 
 def verdict(goals: Mapping[str, bool]) -> int:

@@ -24,6 +24,7 @@ from benchmarks.rounds import (
     MIB,
     MILLI,
     arguments,
+    goal_list,
     heading,
     interleave,
     measure,
@@ -235,7 +236,7 @@ def main() -> int:
             f"## Asked every {INTERVAL:.0f} s, one round",
             report(every, BARE),
             "## Goals",
-            "\n".join(f"- {'met' if met else 'MISSED'}: {goal}" for goal, met in goals.items()),
+            goal_list(goals),
         ]
     )
     publish(options.results, "waiting", text)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import waiting
+from benchmarks import throttling, waiting
 from benchmarks.rounds import interleave
 
 if TYPE_CHECKING:
@@ -29,6 +29,16 @@ def test_everybody_waits(tmp_path: Path) -> None:
     assert all(f"3 · {name}" in report for name in waiting.CONTESTANTS)
 
 
+def test_halving_avoids_throttled_requests() -> None:
+    """The rate limiter causes fewer throttled requests than the variant that keeps its rate."""
+    samples = {name: [throttling.run(name, 2.5)] for name in throttling.CANDIDATES}
+    (halving,), (no_halving,) = samples[throttling.HALVING], samples[throttling.NO_HALVING]
+    for quota in throttling.QUOTAS:
+        assert 0 < halving[f"throttled {quota}"] < 0.8 * no_halving[f"throttled {quota}"]
+        assert halving[f"accepted {quota}"] > 0
+        assert f"{quota} · {throttling.HALVING}" in throttling.report(samples)
+
+
 def test_rounds_turn() -> None:
     """Nobody is always first, and a warming-up round does not count."""
     ran: list[str] = []
@@ -42,7 +52,7 @@ def test_rounds_turn() -> None:
     assert samples == {"a": [{"number": 4}, {"number": 5}], "b": [{"number": 3}, {"number": 6}]}
 
 
-@pytest.mark.parametrize("name", ["import_cost", "cold_submit", "waiting"])
+@pytest.mark.parametrize("name", ["import_cost", "cold_submit", "waiting", "throttling"])
 def test_results_exist(name: str) -> None:
     """The tables that the documentation links to exist, and name the versions that were measured."""
     text = (waiting._HERE / "results" / f"{name}.md").read_text(encoding="utf-8")
