@@ -96,13 +96,17 @@ class JobOutcome:
         :param job_id: the job that the task waits for, if that is known
         :raises ImsTriggerEventError: if the event is missing, cannot be read, or is about another job
         """
+        if event is None:
+            raise unreadable_event(job_id, "there is none")
         try:
             outcome = read_primitives(cls, event)
             if outcome.kind is OutcomeKind.REFUSED:
                 from_primitives(outcome.error or {})
             _check(outcome, job_type, job_id)
-        except (KeyError, TypeError, ValueError) as error:
-            raise unreadable_event(job_id, f"{type(error).__name__}: {str(error)[:200]}") from None
+        except ValueError as error:
+            raise unreadable_event(job_id, str(error)[:200]) from None
+        except (KeyError, TypeError) as error:
+            raise unreadable_event(job_id, f"error: {type(error).__name__}: {str(error)[:200]}") from None
         return outcome
 
 
@@ -110,7 +114,7 @@ def _check(outcome: JobOutcome, job_type: JobType, job_id: str | None) -> None:
     if job_id is not None and outcome.job_id != job_id:
         raise ValueError(f"it is about job {outcome.job_id}")
     if job_type.result_kind is ResultKind.TEXT and not isinstance(outcome.result, str | None):
-        raise TypeError("its result is not a text")
+        raise ValueError("its result is not a text")
 
 
 def finish(outcome: JobOutcome, job_type: JobType) -> Any:

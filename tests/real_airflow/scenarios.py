@@ -94,7 +94,7 @@ SCENARIOS = {
         {**MARKED, "variant": "status_code"},
         exception="ImsJobFailedError",
         polls=5,
-        says=("is taken for failed", "code 500", "message 'InternalError'"),
+        says=("counts as failed", "code 500", "message 'InternalError'"),
     ),
     "status_code_500_four_times": Scenario(
         MARKED, (fault("answer", times=4, **answer(200, StatusCode=500)),), watermark=TEXT, polls=5
@@ -139,7 +139,7 @@ SCENARIOS = {
         exception="ImsTriggerEventError",
         polls=2,
         at_once=True,
-        says=("it is a NoneType",),
+        says=("cannot be read: there is none",),
         breaks_event="missing",
     ),
     "event_malformed": Scenario(
@@ -148,7 +148,7 @@ SCENARIOS = {
         exception="ImsTriggerEventError",
         polls=2,
         at_once=True,
-        says=("'running' is not a valid OutcomeKind",),
+        says=("kind: Input should be 'succeeded', 'nothing_found',",),
         breaks_event="malformed",
     ),
 }
