@@ -1,4 +1,4 @@
-"""The hook, as operators and users' own tasks call it."""
+"""The hook, as operators and the tasks of users call it."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ LIST = "QueryCopyrightJobList"
 pytestmark = pytest.mark.usefixtures("connect")
 
 
-def test_watermark_of_a_video(ims_emulator: EmulatorProcess) -> None:
-    """The mission in two calls: a JobId, and later the text, with the raw answer kept."""
+def test_submission_and_query_return_the_watermark(ims_emulator: EmulatorProcess) -> None:
+    """A submission returns a JobId, and a query of it the text and the raw response."""
     ims_emulator.put_media(MEDIA, watermark="(c) Studio", trailing_newline=True)
     hook = ImsHook()
     job_id = hook.submit_copyright_extract_job(MEDIA, algo_type="v1", user_data={"case": 7}, job_params={"x": 1})
@@ -59,8 +59,8 @@ def test_watermark_of_a_video(ims_emulator: EmulatorProcess) -> None:
     assert parameters["UserData"] == '{"case":7}'
 
 
-async def test_asynchronous_twins(ims_emulator: EmulatorProcess) -> None:
-    """Each method has a twin for the triggerer's loop; its calls share one connection until aclose."""
+async def test_asynchronous_methods_share_a_connection(ims_emulator: EmulatorProcess) -> None:
+    """The asynchronous methods of a hook share one connection until aclose."""
     ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0)
     hook = ImsHook()
     submission = await hook.asubmit("CopyrightExtractJob", {"Input": {"Type": "OSS", "Media": MEDIA}})
@@ -75,22 +75,22 @@ async def test_asynchronous_twins(ims_emulator: EmulatorProcess) -> None:
     assert used[1] == used[2] == used[3] != used[4]
 
 
-async def test_synchronous_call_where_a_loop_is_running(ims_emulator: EmulatorProcess) -> None:
-    """A synchronous call works on a thread whose loop is running, where asyncio.run fails."""
+async def test_synchronous_call_works_while_a_loop_is_running(ims_emulator: EmulatorProcess) -> None:
+    """A synchronous call works on a thread whose loop is running, although asyncio.run would fail."""
     assert asyncio.get_running_loop().is_running()
     assert ImsHook().call(LIST)["Message"] == "ok"
 
 
-def test_call_inside_a_signal_handler(ims_emulator: EmulatorProcess) -> None:
-    """A call works inside a signal handler that interrupts another call: there Airflow calls on_kill."""
+def test_call_works_inside_a_signal_handler(ims_emulator: EmulatorProcess) -> None:
+    """A call works inside a signal handler that interrupts another call, as Airflow calls on_kill."""
     hook = ImsHook()
     ims_emulator.fault(QUERY, "slow", seconds=1)
-    answers: list[Any] = []
+    messages: list[Any] = []
 
-    def on_alarm(_signal: int, _frame: FrameType | None) -> None:
-        answers.append(hook.call(LIST)["Message"])
+    def on_timer(_signal: int, _frame: FrameType | None) -> None:
+        messages.append(hook.call(LIST)["Message"])
 
-    previous = signal.signal(signal.SIGALRM, on_alarm)
+    previous = signal.signal(signal.SIGALRM, on_timer)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.5)
         with pytest.raises(ImsApiError, match="JobNotFound"):
@@ -98,11 +98,11 @@ def test_call_inside_a_signal_handler(ims_emulator: EmulatorProcess) -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
-    assert answers == ["ok"]
+    assert messages == ["ok"]
 
 
 def test_synchronous_calls_leave_no_thread(ims_emulator: EmulatorProcess) -> None:
-    """A call's thread and loop end with it, so a hook needs no close and survives a fork."""
+    """A synchronous call ends its thread and loop: a hook needs no close and works after a fork."""
     hook = ImsHook()
     before = threading.active_count()
     for _ in range(3):
@@ -110,23 +110,23 @@ def test_synchronous_calls_leave_no_thread(ims_emulator: EmulatorProcess) -> Non
     assert threading.active_count() == before
 
 
-def test_many_threads_share_a_hook(ims_emulator: EmulatorProcess) -> None:
-    """Calls of several threads on one hook do not disturb each other."""
+def test_hook_can_be_shared_by_threads(ims_emulator: EmulatorProcess) -> None:
+    """Several threads can call one hook at the same time."""
     hook = ImsHook()
-    answers: list[str] = []
-    threads = [threading.Thread(target=lambda: answers.append(hook.call(LIST)["Message"])) for _ in range(8)]
+    messages: list[str] = []
+    threads = [threading.Thread(target=lambda: messages.append(hook.call(LIST)["Message"])) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert answers == ["ok"] * 8
+    assert messages == ["ok"] * 8
 
 
 @pytest.mark.parametrize(
     "body", ['{"RequestId": "R-1", "StatusCode": 200, "Message": "later"}', '{"Data": {"JobId": ""}}']
 )
 def test_success_without_a_job_id_is_an_error(body: str, ims_emulator: EmulatorProcess) -> None:
-    """A 200 without a JobId is not None: a job may exist and nobody knows which."""
+    """A success without a JobId is an unknown submission: a job may exist."""
     ims_emulator.fault(SUBMIT, "answer", status=200, body=body)
     with pytest.raises(
         ImsSubmitUnknownError, match=r"The response of the service has no JobId \(Message .*clearing the task"
@@ -135,15 +135,15 @@ def test_success_without_a_job_id_is_an_error(body: str, ims_emulator: EmulatorP
 
 
 @pytest.mark.parametrize("job_id", ["", " ", None])
-def test_query_of_nothing_is_refused(job_id: Any, ims_emulator: EmulatorProcess) -> None:
-    """An empty JobId is caught before the call, as a missing upstream XCom would be."""
+def test_query_without_a_job_id_is_refused(job_id: Any, ims_emulator: EmulatorProcess) -> None:
+    """An empty JobId, as from a missing XCom, is refused before the call."""
     with pytest.raises(ImsConfigurationError, match="Give the JobId of a CopyrightExtractJob"):
         ImsHook().query_copyright_extract_job(job_id)
     assert ims_emulator.requests() == []
 
 
-def test_constructor_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The connection is looked up by the first call, not when the hook is made."""
+def test_constructor_does_not_look_up_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection is looked up by the first call, not by the constructor."""
     monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
     hook = ImsHook(ims_conn_id="nobody")
     with pytest.raises(ImsConfigurationError, match="There is no usable connection 'nobody'"):
@@ -151,11 +151,11 @@ def test_constructor_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_typed_client_has_endpoint_and_credentials(ims_emulator: EmulatorProcess) -> None:
-    """get_conn returns the official client, ready to call."""
+    """get_conn returns a client of the official SDK that can be called at once."""
     from alibabacloud_ice20201109 import models
 
-    answer = ImsHook().get_conn().query_copyright_job_list(models.QueryCopyrightJobListRequest(page_size=1))
-    assert answer.body.status_code == 200
+    response = ImsHook().get_conn().query_copyright_job_list(models.QueryCopyrightJobListRequest(page_size=1))
+    assert response.body.status_code == 200
 
 
 def test_connection_test_succeeds(ims_emulator: EmulatorProcess) -> None:
@@ -167,7 +167,7 @@ def test_connection_test_succeeds(ims_emulator: EmulatorProcess) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "message"),
     [
         ({"login": "LTAInobody"}, "Wrong access key ID: the service does not know it (InvalidAccessKeyId.NotFound)."),
         ({"password": "canary"}, "Wrong access key secret: the signature was refused (SignatureDoesNotMatch)."),
@@ -178,17 +178,17 @@ def test_connection_test_succeeds(ims_emulator: EmulatorProcess) -> None:
         ({"password": ""}, "lacks the Access key secret"),
     ],
 )
-def test_connection_test_says_what_is_wrong(fields: dict[str, Any], says: str, connect: Callable[..., None]) -> None:
-    """A failed test says in a line what to correct, and repeats no secret."""
+def test_connection_test_says_what_is_wrong(fields: dict[str, Any], message: str, connect: Callable[..., None]) -> None:
+    """A failed test of the connection says what to correct, without a secret."""
     connect(**fields)
     ok, text = ImsHook().test_connection()
     assert not ok
-    assert says in text
+    assert message in text
     assert "canary" not in text
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "says"),
+    ("status", "code", "message"),
     [
         (403, "Forbidden.RAM", "lack permission (Forbidden.RAM). Grant ice:QueryCopyrightJobList"),
         (400, "UnsupportedOperation", "Wrong region: it does not offer watermark jobs"),
@@ -196,19 +196,21 @@ def test_connection_test_says_what_is_wrong(fields: dict[str, Any], says: str, c
         (503, "ServiceUnavailable", "was refused: ServiceUnavailable"),
     ],
 )
-def test_connection_test_reads_the_refusal(status: int, code: str, says: str, ims_emulator: EmulatorProcess) -> None:
-    """Permission, region and the service's own trouble are told apart."""
+def test_connection_test_explains_an_error_response(
+    status: int, code: str, message: str, ims_emulator: EmulatorProcess
+) -> None:
+    """The message distinguishes a missing permission, a wrong region and an error of the service."""
     ims_emulator.fault(LIST, "answer", status=status, body=f'{{"Code": "{code}", "Message": "m"}}')
     ok, text = ImsHook().test_connection()
     assert not ok
-    assert says in text
+    assert message in text
 
 
-@pytest.mark.skipif(Version(version("apache-airflow")) < Version("3.3"), reason="older ones store it first")
+@pytest.mark.skipif(Version(version("apache-airflow")) < Version("3.3"), reason="older versions store it first")
 def test_connection_under_test_need_not_be_stored(
     ims_emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The UI tests a connection before it is saved: Airflow keeps it in the context of the call."""
+    """A connection can be tested before it is saved, as the UI does."""
     monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
     fields = ims_emulator.connection()
     connection = Connection(conn_id="unsaved", **{**fields, "extra": json.dumps(fields["extra"])})
@@ -216,17 +218,17 @@ def test_connection_under_test_need_not_be_stored(
 
 
 def test_interrupted_call_ends_at_once(ims_emulator: EmulatorProcess) -> None:
-    """An exception raised into a waiting call, as Airflow does at a time-out, does not wait for the answer."""
+    """An exception that a signal raises in a call, as Airflow's time-out does, ends it without the response."""
 
     class TimeUp(BaseException):
         pass
 
-    def on_alarm(_signal: int, _frame: FrameType | None) -> None:
+    def on_timer(_signal: int, _frame: FrameType | None) -> None:
         raise TimeUp
 
     ims_emulator.fault(QUERY, "hang")
     before = threading.active_count()
-    previous = signal.signal(signal.SIGALRM, on_alarm)
+    previous = signal.signal(signal.SIGALRM, on_timer)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.3)
         with pytest.raises(TimeUp):
@@ -238,16 +240,16 @@ def test_interrupted_call_ends_at_once(ims_emulator: EmulatorProcess) -> None:
 
 
 def test_interrupted_submission_is_unknown(ims_emulator: EmulatorProcess) -> None:
-    """A time-out that Airflow raises into a submission becomes the error that is not retried."""
+    """A time-out that Airflow raises during a submission becomes ImsSubmitUnknownError."""
 
     class TimeUp(BaseException):
         pass
 
-    def on_alarm(_signal: int, _frame: FrameType | None) -> None:
+    def on_timer(_signal: int, _frame: FrameType | None) -> None:
         raise TimeUp
 
     ims_emulator.fault(SUBMIT, "hang")
-    previous = signal.signal(signal.SIGALRM, on_alarm)
+    previous = signal.signal(signal.SIGALRM, on_timer)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.5)
         with pytest.raises(ImsSubmitUnknownError, match="It was interrupted") as caught:
@@ -258,8 +260,8 @@ def test_interrupted_submission_is_unknown(ims_emulator: EmulatorProcess) -> Non
     assert isinstance(caught.value.__cause__, TimeUp)
 
 
-def test_ctrl_c_stays_ctrl_c(ims_emulator: EmulatorProcess) -> None:
-    """Who presses Ctrl-C gets a KeyboardInterrupt, whatever was under way."""
+def test_ctrl_c_raises_keyboard_interrupt(ims_emulator: EmulatorProcess) -> None:
+    """Ctrl-C during a submission raises KeyboardInterrupt."""
     ims_emulator.fault(SUBMIT, "hang")
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
@@ -275,15 +277,15 @@ def test_connection_test_reads_the_status_code(ims_emulator: EmulatorProcess) ->
 
 
 def test_unreachable_service_is_a_transport_error(connect: Callable[..., None]) -> None:
-    """A hook's error has the class to decide by."""
+    """If the service cannot be reached, the hook raises ImsTransportError."""
     connect(host="http://127.0.0.1:1")
     with pytest.raises(ImsTransportError):
         ImsHook().submit_copyright_extract_job(MEDIA)
 
 
 @pytest.mark.parametrize("job_id", ["nobody", "0" * 32])
-def test_job_that_the_service_does_not_know_has_its_own_error(job_id: str, ims_emulator: EmulatorProcess) -> None:
-    """A JobId of nobody is told from a wrong argument: it may be too early to ask, or the wrong region."""
+def test_unknown_job_raises_not_found_error(job_id: str, ims_emulator: EmulatorProcess) -> None:
+    """An unknown JobId raises ImsNotFoundError, which advises to check region and account."""
     with pytest.raises(ImsNotFoundError, match="that the region and the account are those of its submission") as caught:
         ImsHook().query_copyright_extract_job(job_id)
     assert (caught.value.code, caught.value.http_status, caught.value.action) == ("JobNotFound", 404, QUERY)
@@ -297,7 +299,7 @@ LOGGER = logging.getLogger("tests.hooks")
 
 
 def in_loop(method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
-    """Return an asynchronous method of a hook as the triggerer calls it, with the end of its session."""
+    """Return a function that runs an asynchronous method of a hook on a loop, and then closes the hook."""
 
     async def call(hook: ImsHook, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -316,37 +318,37 @@ def in_loop(method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
 both_cancels = pytest.mark.parametrize("cancel", [ImsHook.cancel, in_loop(ImsHook.acancel)], ids=["cancel", "acancel"])
 
 
-def asked(emulator: EmulatorProcess) -> list[tuple[str, dict[str, Any]]]:
+def requested(emulator: EmulatorProcess) -> list[tuple[str, dict[str, Any]]]:
     return [(request["action"], request["parameters"]) for request in emulator.requests()]
 
 
 @both_cancels
 def test_running_job_is_cancelled(cancel: Callable[..., Any], ims_emulator: EmulatorProcess) -> None:
-    """A job is asked for first and cancelled if it has not ended."""
+    """A job is queried first, and cancelled if it is running."""
     ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"Status": "Analysing"}')
     ims_emulator.fault(CANCEL, "answer", body='{"RequestId": "R"}')
-    seen = cancel(ImsHook(), CANCELLABLE, "J")
-    assert (seen.state, seen.service_state) == (JobState.RUNNING, "Analysing")
-    assert asked(ims_emulator) == [(QUERY_CANCELLABLE, {"JobId": "J"}), (CANCEL, {"JobId": "J"})]
+    snapshot = cancel(ImsHook(), CANCELLABLE, "J")
+    assert (snapshot.state, snapshot.service_state) == (JobState.RUNNING, "Analysing")
+    assert requested(ims_emulator) == [(QUERY_CANCELLABLE, {"JobId": "J"}), (CANCEL, {"JobId": "J"})]
 
 
 @pytest.mark.parametrize(
-    ("word", "state"),
+    ("service_state", "state"),
     [("Success", JobState.SUCCEEDED), ("Fail", JobState.FAILED), ("Canceled", JobState.CANCELLED)],
 )
 @both_cancels
 def test_ended_job_is_not_cancelled(
-    cancel: Callable[..., Any], word: str, state: JobState, ims_emulator: EmulatorProcess
+    cancel: Callable[..., Any], service_state: str, state: JobState, ims_emulator: EmulatorProcess
 ) -> None:
-    """A job that has ended is left alone, so that cancelling may be repeated."""
-    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body=json.dumps({"Status": word}))
+    """A job that has ended is not cancelled, so that cancel may be repeated."""
+    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body=json.dumps({"Status": service_state}))
     assert cancel(ImsHook(), CANCELLABLE, "J").state is state
-    assert asked(ims_emulator) == [(QUERY_CANCELLABLE, {"JobId": "J"})]
+    assert requested(ims_emulator) == [(QUERY_CANCELLABLE, {"JobId": "J"})]
 
 
 @both_cancels
 def test_refused_cancel_is_an_error(cancel: Callable[..., Any], ims_emulator: EmulatorProcess) -> None:
-    """Who cancels a job learns that the service refused."""
+    """If the service refuses to cancel, the error is raised."""
     ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"Status": "Analysing"}')
     ims_emulator.fault(CANCEL, "answer", status=403, body='{"Code": "Forbidden.RAM", "Message": "no"}')
     with pytest.raises(ImsCredentialsError, match="Grant the RAM action ice:CancelIProductionJob"):
@@ -355,7 +357,7 @@ def test_refused_cancel_is_an_error(cancel: Callable[..., Any], ims_emulator: Em
 
 @both_cancels
 def test_watermark_job_cannot_be_cancelled(cancel: Callable[..., Any], ims_emulator: EmulatorProcess) -> None:
-    """A family without a cancel action is refused before any call, and the job goes on."""
+    """A job of a family without a cancel action is refused before any call."""
     with pytest.raises(ImsConfigurationError, match="no action that cancels a CopyrightExtractJob: job J goes on"):
         cancel(ImsHook(), "CopyrightExtractJob", "J")
     assert ims_emulator.requests() == []

@@ -34,14 +34,14 @@ pytestmark = pytest.mark.usefixtures("connect")
 
 
 def wait_for(job_id: str, **changes: Any) -> JobWait:
-    """Return a wait that asks often."""
+    """Return a wait with short pauses."""
     now = time.time()
     quick: dict[str, Any] = {"since": now, "deadline": now + 60, "poll_interval": 0.02, "max_poll_interval": 0.02}
     return JobWait(COPYRIGHT_EXTRACT, job_id, **{**quick, **changes})
 
 
 def test_wait_polls_over_one_connection(ims_emulator: EmulatorProcess) -> None:
-    """A wait asks until there is text, all polls over one session."""
+    """A wait polls until there is text, and all polls share one connection."""
     ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0.3)
     hook = WaitingHook()
     job_id = hook.submit_copyright_extract_job(MEDIA)
@@ -52,16 +52,16 @@ def test_wait_polls_over_one_connection(ims_emulator: EmulatorProcess) -> None:
     assert len({request["connection"] for request in polls}) == 1
 
 
-def test_one_poll(ims_emulator: EmulatorProcess) -> None:
-    """A glance at a silent job is one poll, and no end."""
+def test_poll_once_polls_once(ims_emulator: EmulatorProcess) -> None:
+    """poll_once polls once, and an empty response does not end the wait."""
     hook = WaitingHook()
     job_id = hook.submit_copyright_extract_job(MEDIA)
     assert hook.poll_once(wait_for(job_id)) is None
     assert [request["action"] for request in ims_emulator.requests()] == [SUBMIT, QUERY]
 
 
-def test_polling_until_responses_are_explained(ims_emulator: EmulatorProcess) -> None:
-    """Five answers with a StatusCode that nobody documents end a wait within one glance, where it is to settle them."""
+def test_poll_once_until_explained_ends_after_five_unexplained_responses(ims_emulator: EmulatorProcess) -> None:
+    """With until_explained, five responses with an undocumented StatusCode end the wait in one call."""
     ims_emulator.fault(QUERY, "answer", times=9, body='{"StatusCode": 500, "Message": "no"}')
     hook, wait = WaitingHook(), wait_for("J")
     assert hook.poll_once(wait) is None
@@ -80,7 +80,7 @@ LOGGER = logging.getLogger("tests.hooks")
 
 
 def in_loop(method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
-    """Return an asynchronous method of a hook as the triggerer calls it, with the end of its session."""
+    """Return a function that runs an asynchronous method of a hook on a loop, and then closes the hook."""
 
     async def call(hook: ImsHook, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -101,40 +101,40 @@ both_leaves = pytest.mark.parametrize(
 )
 
 
-def asked(emulator: EmulatorProcess) -> list[tuple[str, dict[str, Any]]]:
+def requested(emulator: EmulatorProcess) -> list[tuple[str, dict[str, Any]]]:
     return [(request["action"], request["parameters"]) for request in emulator.requests()]
 
 
 @both_leaves
-def test_job_that_is_left_is_cancelled(
+def test_leave_cancels_a_running_job(
     leave: Callable[..., Any], ims_emulator: EmulatorProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A job that nobody waits for any longer is cancelled if that is wanted, and the log says so."""
+    """With cancel=True a running job is cancelled, and this is logged."""
     caplog.set_level(logging.INFO)
     ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"Status": "Analysing"}')
     ims_emulator.fault(CANCEL, "answer", body="{}")
     leave(WaitingHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
-    assert [action for action, _ in asked(ims_emulator)] == [QUERY_CANCELLABLE, CANCEL]
+    assert [action for action, _ in requested(ims_emulator)] == [QUERY_CANCELLABLE, CANCEL]
     assert "Cancelled job J" in caplog.text
 
 
 @both_leaves
-def test_job_that_is_left_that_has_ended_is_left_alone(
+def test_leave_does_not_cancel_a_job_that_has_ended(
     leave: Callable[..., Any], ims_emulator: EmulatorProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A job that had ended is not cancelled, and not called so."""
+    """A job that had ended before is not cancelled, and the log names its state."""
     caplog.set_level(logging.INFO)
     ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"Status": "Success"}')
     leave(WaitingHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
-    assert [action for action, _ in asked(ims_emulator)] == [QUERY_CANCELLABLE]
+    assert [action for action, _ in requested(ims_emulator)] == [QUERY_CANCELLABLE]
     assert "Job J had ended before: succeeded" in caplog.text
 
 
 @both_leaves
-def test_leaving_without_a_connection_is_logged(
+def test_leave_logs_a_missing_connection(
     leave: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The end of a task raises nothing, whatever stands in the way of the cancellation."""
+    """If the connection is missing, leave logs that the job may go on, and raises nothing."""
     monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
     leave(WaitingHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
     assert "Job J could not be cancelled; it may go on, and be billed: There is no usable connection" in caplog.text
@@ -149,16 +149,16 @@ def test_leaving_without_a_connection_is_logged(
     ],
 )
 @both_leaves
-def test_job_that_is_left_that_goes_on_is_told_of(
+def test_leave_logs_a_job_that_goes_on(
     leave: Callable[..., Any],
     job_type: JobType,
-    cancel: bool,  # noqa: FBT001 - a parameter of the table
+    cancel: bool,  # noqa: FBT001 - a column of the table
     why: str,
     ims_emulator: EmulatorProcess,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Where a job is not cancelled, the log says which one goes on and is billed; not even a connection is needed."""
+    """A job that is not cancelled is logged as going on and billed, without any call or connection."""
     monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
     leave(WaitingHook(), job_type, "J", cancel=cancel, log=LOGGER)
     (record,) = [record for record in caplog.records if record.name == LOGGER.name]
@@ -168,7 +168,7 @@ def test_job_that_is_left_that_goes_on_is_told_of(
 
 
 @pytest.mark.parametrize(
-    ("action", "fault", "says"),
+    ("action", "fault", "message"),
     [
         (CANCEL, {"kind": "answer", "status": 403, "body": '{"Code": "Forbidden.RAM", "Message": "no"}'}, "Forbidden"),
         (QUERY_CANCELLABLE, {"kind": "internal_error"}, "InternalError"),
@@ -177,34 +177,34 @@ def test_job_that_is_left_that_goes_on_is_told_of(
     ids=["cancel refused", "query failed", "network"],
 )
 @both_leaves
-def test_failed_cancel_of_a_job_that_is_left_is_logged(
+def test_leave_logs_a_failed_cancellation(
     leave: Callable[..., Any],
     action: str,
     fault: dict[str, Any],
-    says: str,
+    message: str,
     ims_emulator: EmulatorProcess,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A task that is being killed does not fail over the cancelling of its job: the log says that the job may go on."""
+    """If the cancellation fails, leave logs that the job may go on, and raises nothing."""
     ims_emulator.fault(action, **fault)
     ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"Status": "Analysing"}')
     leave(WaitingHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
     (record,) = [record for record in caplog.records if record.name == LOGGER.name]
     assert record.levelno == logging.WARNING
     assert "Job J could not be cancelled; it may go on, and be billed: " in record.getMessage()
-    assert says in record.getMessage()
+    assert message in record.getMessage()
 
 
 @pytest.mark.parametrize("action", [QUERY_CANCELLABLE, CANCEL], ids=["query", "cancel"])
 @both_leaves
-def test_leaving_takes_no_longer_than_it_may(
+def test_leave_has_a_timeout(
     leave: Callable[..., Any],
     action: str,
     ims_emulator: EmulatorProcess,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A service that does not answer does not hold up the end of a task, which Airflow kills after five seconds."""
+    """If the service does not respond, leave returns before Airflow kills the task after five seconds."""
     assert waiting.CANCEL_TIMEOUT < 5
     monkeypatch.setattr(waiting, "CANCEL_TIMEOUT", 0.3)
     ims_emulator.fault(action, "hang")
@@ -214,16 +214,16 @@ def test_leaving_takes_no_longer_than_it_may(
     # The connection's own time-out would be ten seconds.
     assert 0.3 <= time.monotonic() - begun < 5
     assert "Job J could not be cancelled; it may go on, and be billed: TimeoutError" in caplog.text
-    assert [name for name, _ in asked(ims_emulator)][-1] == action
+    assert [name for name, _ in requested(ims_emulator)][-1] == action
 
 
-# ---- keys that change while a job is waited for
+# ---- keys that change during the wait
 
 
-async def test_wait_takes_the_new_keys_of_a_connection(
+async def test_wait_uses_the_new_keys_of_the_connection(
     ims_emulator: EmulatorProcess, connect: Callable[..., None]
 ) -> None:
-    """A wait outlives its keys: where they are refused, those that the connection has by now are tried."""
+    """If the keys are refused, the wait reads the connection again and polls with its new keys."""
     ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0)
     job_id = ImsHook().submit_copyright_extract_job(MEDIA)
     connect(password="retired")
@@ -236,10 +236,8 @@ async def test_wait_takes_the_new_keys_of_a_connection(
     assert [request["code"] for request in ims_emulator.requests()[1:]] == ["SignatureDoesNotMatch", "OK"]
 
 
-async def test_keys_that_have_not_changed_are_not_tried_again(
-    ims_emulator: EmulatorProcess, connect: Callable[..., None]
-) -> None:
-    """Keys that are refused end the wait after one request if the connection has no others."""
+async def test_unchanged_keys_are_not_tried_again(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> None:
+    """If the keys are refused and the connection has no others, the wait ends after one request."""
     connect(password="revoked")
     hook = WaitingHook()
     outcome = await hook.apoll_until_done(wait_for("J"))
@@ -248,8 +246,8 @@ async def test_keys_that_have_not_changed_are_not_tried_again(
     assert [request["code"] for request in ims_emulator.requests()] == ["SignatureDoesNotMatch"]
 
 
-class SealedVault:
-    """A secrets backend that is down for the first look-ups."""
+class FailingSecretsBackend:
+    """A secrets backend whose first look-ups fail."""
 
     def __init__(self, value: str, failures: int) -> None:
         self.value = value
@@ -262,28 +260,28 @@ class SealedVault:
         return Connection.from_json(self.value, conn_id=conn_id)
 
 
-async def test_wait_outlives_a_vault_that_is_sealed_for_a_while(
+async def test_wait_continues_after_failed_look_ups(
     ims_emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A connection that cannot be read for some polls does not end a wait."""
+    """Up to four failed look-ups of the connection do not end the wait."""
     ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0)
     job_id = ImsHook().submit_copyright_extract_job(MEDIA)
-    vault = SealedVault(ims_emulator.connection_json(), failures=3)
-    monkeypatch.setattr(ImsHook, "get_connection", vault.get_connection)
+    backend = FailingSecretsBackend(ims_emulator.connection_json(), failures=3)
+    monkeypatch.setattr(ImsHook, "get_connection", backend.get_connection)
     hook = WaitingHook()
     outcome = await hook.apoll_until_done(wait_for(job_id))
     await hook.aclose()
     assert (outcome.kind, outcome.polls) == (OutcomeKind.SUCCEEDED, 4)
 
 
-async def test_refused_keys_are_what_is_told_if_the_vault_is_sealed(
+async def test_refused_keys_are_reported_if_the_look_up_fails(
     ims_emulator: EmulatorProcess, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the connection cannot be read again, the wait ends in the refusal of the keys, not in that."""
+    """If the keys are refused and the connection cannot be read again, the outcome is the refusal."""
     connect(password="revoked")
     hook = WaitingHook()
     assert hook.settings.credentials.secret == "revoked"
-    monkeypatch.setattr(ImsHook, "get_connection", SealedVault("", failures=9).get_connection)
+    monkeypatch.setattr(ImsHook, "get_connection", FailingSecretsBackend("", failures=9).get_connection)
     outcome = await hook.apoll_until_done(wait_for("J"))
     await hook.aclose()
     assert outcome.error is not None

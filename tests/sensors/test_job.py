@@ -1,4 +1,4 @@
-"""The sensor's arguments, and what it does with them."""
+"""The arguments of the sensor, and how it waits with them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MEDIA = "oss://rights-evidence/clip.mp4"
 
 
 class TaskInstance:
-    """As much of a task instance as the sensor looks at, for a first start."""
+    """The part of a task instance that the sensor uses, at its first start."""
 
     map_index = -1
 
@@ -47,14 +47,14 @@ def run(sensor: ImsJobSensor, ti: TaskInstance | None = None) -> Any:
 
 @pytest.fixture
 def job_id(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> str:
-    """Submit a job on a video that has no watermark."""
+    """Return the id of a job on a video that has no watermark."""
     ims_emulator.put_media(MEDIA, processing_time=0)
     return ImsHook().submit_copyright_extract_job(MEDIA)
 
 
 @pytest.fixture
 def failed_job_id(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> str:
-    """Submit a job that fails, and says so."""
+    """Return the id of a job that reports that it failed."""
     ims_emulator.put_media(MEDIA, processing_time=0, variant="state_field")
     return ImsHook().submit_copyright_extract_job(MEDIA)
 
@@ -67,8 +67,8 @@ def deferral(sensor: ImsJobSensor) -> tuple[ImsJobTrigger, TaskDeferred]:
     return trigger, deferred.value
 
 
-def test_deferral_hands_the_arguments_to_the_trigger(job_id: str) -> None:
-    """The trigger waits as the sensor was told to, and counts the poll that the sensor has made."""
+def test_deferral_passes_the_arguments_to_the_trigger(job_id: str) -> None:
+    """The trigger gets the options of the sensor, and its count of polls includes that of the sensor."""
     sensor = ImsCopyrightExtractJobSensor(
         task_id="wait",
         job_id=job_id,
@@ -87,11 +87,11 @@ def test_deferral_hands_the_arguments_to_the_trigger(job_id: str) -> None:
     assert not trigger.cancel_on_kill
     assert deferred.method_name == "execute_complete"
     assert isinstance(deferred.timeout, timedelta)
-    assert timedelta(hours=1) < deferred.timeout  # Airflow's own time-out, which says nothing, comes later
+    assert timedelta(hours=1) < deferred.timeout  # Airflow's own time-out, which does not report the job, is later
 
 
 def test_pauses_do_not_grow_without_exponential_backoff(job_id: str) -> None:
-    """exponential_backoff=False asks at the same pace all the time."""
+    """With exponential_backoff=False the pauses stay at poke_interval."""
     trigger, _ = deferral(
         ImsJobSensor(task_id="wait", job_id=job_id, deferrable=True, poke_interval=20, exponential_backoff=False)
     )
@@ -99,14 +99,14 @@ def test_pauses_do_not_grow_without_exponential_backoff(job_id: str) -> None:
     assert (wait.poll_interval, wait.max_poll_interval) == (20, 20)
 
 
-def test_pauses_grow_without_limit_where_max_wait_is_none(job_id: str) -> None:
-    """max_wait=None lets the pauses grow with the time waited."""
+def test_pauses_grow_without_limit_if_max_wait_is_none(job_id: str) -> None:
+    """With max_wait=None the pauses are limited by the time-out only."""
     trigger, _ = deferral(ImsJobSensor(task_id="wait", job_id=job_id, deferrable=True, max_wait=None, timeout=7200))
     assert JobWait.from_primitives(trigger.wait).max_poll_interval == 7200
 
 
 def test_execution_timeout_counts_while_deferred(job_id: str) -> None:
-    """An execution_timeout that is earlier than the time-out is the deadline, less a margin to report in."""
+    """If execution_timeout ends before the time-out, the deadline is a margin before its end."""
     trigger, _ = deferral(
         ImsJobSensor(task_id="wait", job_id=job_id, deferrable=True, execution_timeout=timedelta(minutes=10))
     )
@@ -114,43 +114,45 @@ def test_execution_timeout_counts_while_deferred(job_id: str) -> None:
     assert wait.deadline - wait.since == pytest.approx(540, abs=5)
 
 
-def test_reschedule_comes_back_after_the_pause(job_id: str) -> None:
-    """A sensor in reschedule mode asks once and comes back after the pause."""
+def test_reschedule_mode_polls_once_and_reschedules(job_id: str) -> None:
+    """A sensor in reschedule mode polls once and is rescheduled after the pause."""
     sensor = ImsJobSensor(task_id="wait", job_id=job_id, mode="reschedule", poke_interval=100)
-    with pytest.raises(AirflowRescheduleException) as comes_back:
+    with pytest.raises(AirflowRescheduleException) as rescheduled:
         run(sensor)
-    pause = (comes_back.value.reschedule_date - datetime.now(UTC)).total_seconds()
+    pause = (rescheduled.value.reschedule_date - datetime.now(UTC)).total_seconds()
     assert 85 < pause <= 100
 
 
-def test_reschedule_takes_the_time_of_all_its_starts(job_id: str) -> None:
-    """The time-out counts from the first start of the attempt."""
+def test_timeout_in_reschedule_mode_counts_from_the_first_start(job_id: str) -> None:
+    """In reschedule mode the time-out counts from the first start of the attempt."""
 
-    class Returned(TaskInstance):
+    class Rescheduled(TaskInstance):
         def get_first_reschedule_date(self, context: object) -> datetime:
             return datetime.now(UTC) - timedelta(hours=2)
 
     sensor = ImsJobSensor(task_id="wait", job_id=job_id, mode="reschedule", timeout=3600)
     with pytest.raises(ImsJobTimeoutError, match=r"after 1 poll in 2\.0 h"):
-        run(sensor, Returned())
+        run(sensor, Rescheduled())
 
 
 MODES: list[dict[str, Any]] = [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}]
 
 
 @pytest.mark.parametrize("mode", MODES, ids=str)
-@pytest.mark.parametrize("leniency", ["soft_fail", "never_fail"])
-def test_failure_is_a_skip_where_that_is_wanted(failed_job_id: str, mode: dict[str, Any], leniency: str) -> None:
-    """soft_fail and never_fail skip the task, with the reason, in every mode."""
-    arguments: dict[str, Any] = {**mode, leniency: True}
+@pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
+def test_failure_skips_the_task_with_soft_fail_or_never_fail(
+    failed_job_id: str, mode: dict[str, Any], option: str
+) -> None:
+    """With soft_fail or never_fail a failed job skips the task and gives the reason, in every mode."""
+    arguments: dict[str, Any] = {**mode, option: True}
     sensor = ImsJobSensor(task_id="wait", job_id=failed_job_id, **arguments)
     with pytest.raises(AirflowSkipException, match=r"failed \(state 'Fail'\)"):
         run(sensor)
 
 
 @pytest.mark.parametrize("mode", MODES, ids=str)
-def test_failure_is_a_failure_otherwise(failed_job_id: str, mode: dict[str, Any]) -> None:
-    """A job that failed fails the task, in every mode."""
+def test_failure_fails_the_task(failed_job_id: str, mode: dict[str, Any]) -> None:
+    """A failed job fails the task, in every mode."""
     with pytest.raises(ImsJobFailedError):
         run(ImsJobSensor(task_id="wait", job_id=failed_job_id, **mode))
 
@@ -164,10 +166,10 @@ RESUMES: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("method", "kwargs"), RESUMES)
-@pytest.mark.parametrize("leniency", ["soft_fail", "never_fail"])
-def test_failure_after_a_deferral_is_a_skip_too(method: str, kwargs: dict[str, Any], leniency: str) -> None:
-    """What the trigger reports, or fails to report, is judged like what the sensor sees itself."""
-    arguments: dict[str, Any] = {leniency: True}
+@pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
+def test_failure_after_a_deferral_skips_the_task(method: str, kwargs: dict[str, Any], option: str) -> None:
+    """soft_fail and never_fail also skip the task if the failure, or a broken trigger, comes after a deferral."""
+    arguments: dict[str, Any] = {option: True}
     context: Any = {"ti": TaskInstance()}
     with pytest.raises(AirflowSkipException):
         ImsJobSensor(task_id="wait", job_id="J", **arguments).resume_execution(method, kwargs, context)
@@ -175,23 +177,23 @@ def test_failure_after_a_deferral_is_a_skip_too(method: str, kwargs: dict[str, A
 
 @pytest.mark.parametrize("error", ["Trigger timeout", "Trigger failure"])
 def test_broken_trigger_names_the_job(error: str) -> None:
-    """Where Airflow ends a deferred sensor itself, the error names the job."""
+    """If Airflow itself ends a deferred sensor, the error names the job."""
     context: Any = {"ti": TaskInstance()}
-    with pytest.raises(ImsTriggerEventError, match=error) as ended:
+    with pytest.raises(ImsTriggerEventError, match=error) as caught:
         ImsJobSensor(task_id="wait", job_id="J").resume_execution("__fail__", {"error": error}, context)
-    assert ended.value.job_id == "J"
+    assert caught.value.job_id == "J"
 
 
 def test_event_of_another_job_is_refused(job_id: str) -> None:
-    """An event about another job is no report on this one."""
+    """An event about another job is an error."""
     sensor = ImsJobSensor(task_id="wait", job_id=job_id)
     context: Any = {"ti": TaskInstance()}
     with pytest.raises(ImsTriggerEventError, match="it is about job other"):
         sensor.execute_complete(context, {"job_type": "CopyrightExtractJob", "job_id": "other", "kind": "succeeded"})
 
 
-def test_default_deferrable_of_airflow_is_honoured(job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the sensor does not say how to wait, Airflow's configuration does; what the sensor says wins."""
+def test_default_deferrable_of_airflow_is_used(job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default of deferrable is Airflow's default_deferrable; an argument overrides it."""
     monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
     deferral(ImsJobSensor(task_id="wait", job_id=job_id))
     with pytest.raises(ImsJobTimeoutError):
@@ -199,13 +201,13 @@ def test_default_deferrable_of_airflow_is_honoured(job_id: str, monkeypatch: pyt
 
 
 def test_result_and_link_are_pushed(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> None:
-    """The text is the return value and the XCom watermark; the link has what it needs. None where none is wanted."""
+    """The text is the return value and the XCom watermark, the link is pushed; do_xcom_push=False pushes nothing."""
     ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0)
     job_id = ImsHook().submit_copyright_extract_job(MEDIA)
     ti = TaskInstance()
     assert run(ImsJobSensor(task_id="wait", job_id=job_id), ti) == "(c) Studio"
     assert ti.xcoms["watermark"] == "(c) Studio"
     assert ti.xcoms["ims_job_link"]["job_id"] == job_id
-    quiet = TaskInstance()
-    assert run(ImsJobSensor(task_id="wait", job_id=job_id, do_xcom_push=False), quiet) == "(c) Studio"
-    assert quiet.xcoms == {}
+    without_push = TaskInstance()
+    assert run(ImsJobSensor(task_id="wait", job_id=job_id, do_xcom_push=False), without_push) == "(c) Studio"
+    assert without_push.xcoms == {}
