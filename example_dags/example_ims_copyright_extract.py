@@ -1,4 +1,4 @@
-"""Ask IMS which copyright watermark is in a few suspected copies, and hand the JobIds on.
+"""Submit one watermark extraction job for each suspected copy, and pass the JobIds to the next task.
 
 Needs the connection `ims_default` (Admin > Connections > Alibaba Cloud IMS) and three videos in a bucket of its region.
 Each run submits three jobs, and each job is billed per minute of video.
@@ -23,13 +23,13 @@ def example_ims_copyright_extract() -> None:
     """Submit one extraction job for each suspect."""
     submit = ImsSubmitCopyrightExtractJobOperator.partial(
         task_id="submit",
-        user_data={"run_id": "{{ run_id }}"},  # comes back in the vendor's records of the job
-        retries=2,  # from Airflow 3.3 on they go on with the job; before, one after a crash would be a second bill
+        user_data={"run_id": "{{ run_id }}"},  # stored with the job: support can search for it
+        retries=2,  # on Airflow 3.3 they resume the job; before, a retry after a crash would be a second bill
     ).expand(input_media=SUSPECTS)
 
     @task
     def pair_with_jobs(job_ids: list[str]) -> dict[str, str]:
-        """Say which job looks at which suspect: mapped results come in the order of what they were mapped over."""
+        """Return the JobId of each suspect: mapped results have the order of the list that was expanded."""
         jobs = dict(zip(SUSPECTS, job_ids, strict=True))
         for suspect, job_id in jobs.items():
             print(f"{suspect} is examined by job {job_id}")  # noqa: T201 - goes to the task's log

@@ -1,7 +1,7 @@
-"""Every night: read the watermarks of all new suspects, look them up in the registry, and report the copies.
+"""Every night: read the watermarks of all new suspected copies, look them up in a registry, and report the copies.
 
-Needs the connection `ims_default` (Admin > Connections > Alibaba Cloud IMS) and videos in a bucket of its region. One
-job for each suspect, billed per minute of video. While the jobs run, no worker slot is taken.
+Needs the connection `ims_default` (Admin > Connections > Alibaba Cloud IMS) and videos in a bucket of its region. Each
+suspect is one job, billed per minute of video. The wait takes no worker slot.
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ REGISTRY = {
     "(c) Example Studio, licence 1001": "The Long Night",
     "(c) Example Studio, licence 1002": "Harbour Lights",
 }
-"""Which film a mark was embedded in: a table of your database."""
+"""The film of each watermark. Replace it with a table of your database."""
 
 
 @dag(
     schedule="@daily",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
-    is_paused_upon_creation=True,  # each run costs money: switch it on when the suspects are yours
+    is_paused_upon_creation=True,  # each run is billed: unpause it when the list has your videos
     max_active_runs=1,
     tags=["ims", "copyright"],
     doc_md=__doc__,
 )
 def example_ims_nightly_suspects() -> None:
-    """Submit and wait for each suspect, match the texts, and report."""
+    """Submit a job for each suspect, wait for the texts, match them, and report."""
 
     @task
     def suspects() -> list[str]:
-        """Stand in for your crawler's list."""
+        """Return the new suspects. Replace it with the list of your crawler."""
         return [f"oss://rights-evidence/suspects/clip-{number}.mp4" for number in (1, 2, 3)]
 
     @task_group
     def check(media: str) -> Any:
-        """One suspect: what becomes of it does not touch the others."""
+        """Check one suspect. If it fails, the others go on."""
         extract = ImsSubmitCopyrightExtractJobOperator(
             task_id="extract",
             input_media=media,
-            user_data={"run_id": "{{ run_id }}"},  # comes back in the vendor's records of the job
+            user_data={"run_id": "{{ run_id }}"},  # stored with the job: support can search for it
             deferrable=True,
-            # The service does not say when there is nothing to find: we take four hours of silence for it.
+            # The service does not report that there is no watermark: we take four hours of empty responses for it.
             no_watermark_after=timedelta(hours=4),
             timeout=timedelta(hours=12),
-            retries=2,  # from Airflow 3.3 on they go on with the job; before, one after a crash would be a second bill
+            retries=2,  # on Airflow 3.3 they resume the job; before, a retry after a crash would be a second bill
         )
 
         @task(multiple_outputs=False)
         def match(media: str, job_id: str, watermark: str) -> dict[str, str | None]:
-            """Look the text up in the registry."""
+            """Look up the text in the registry."""
             return {
                 "media": media,
                 "job_id": job_id,
@@ -66,7 +66,7 @@ def example_ims_nightly_suspects() -> None:
 
     @task(trigger_rule="all_done")
     def report(findings: list[dict[str, str | None]]) -> list[dict[str, str | None]]:
-        """Report the copies, also when some of the suspects could not be checked."""
+        """Report the copies, also if some suspects could not be checked."""
         copies = [finding for finding in findings if finding["film"]]
         for copy in copies:
             print(f"{copy['media']} is a copy of {copy['film']!r} ({copy['watermark']})")  # noqa: T201 - the task's log

@@ -1,7 +1,7 @@
-"""Whose film is this? Read the copyright watermark of one file, and branch on its text.
+"""Read the copyright watermark of one file, and branch on its text: ours, another owner's, or none.
 
 Trigger it with the file as parameter `media`. Needs the connection `ims_default` (Admin > Connections > Alibaba Cloud
-IMS). One job, billed per minute of video.
+IMS). Each run is one job, billed per minute of video.
 """
 
 from __future__ import annotations
@@ -29,37 +29,37 @@ def example_ims_rights_check() -> None:
     submit = ImsSubmitCopyrightExtractJobOperator(
         task_id="submit",
         input_media="{{ params.media }}",
-        retries=2,  # from Airflow 3.3 on they resume the job; before, a retry after a crash would be a second bill
+        retries=2,  # on Airflow 3.3 they resume the job; before, a retry after a crash would be a second bill
     )
     watermark = ImsCopyrightExtractJobSensor(
         task_id="watermark",
         job_id=submit.output,
         deferrable=True,
-        # The service does not say that there is no watermark: we take two hours of empty responses for it.
+        # The service does not report that there is no watermark: we take two hours of empty responses for it.
         no_watermark_after=timedelta(hours=2),
         timeout=timedelta(hours=6),
     )
 
     @task.branch
     def decide(text: str) -> str:
-        """Choose what follows."""
+        """Return the task that runs next."""
         if not text:
             return "look_at_it"
         return "takedown_notice" if text.startswith(OUR_MARK) else "ask_the_owner"
 
     @task
     def takedown_notice(text: str) -> None:
-        """Stand in for your notification operator."""
+        """Send the notice. Replace it with your notification operator."""
         print(f"Ours: {text}")  # noqa: T201 - goes to the task's log
 
     @task
     def ask_the_owner(text: str) -> None:
-        """Stand in for an e-mail to the owner that the mark names."""
-        print(f"Somebody else's: {text}")  # noqa: T201
+        """Inform the owner that the watermark names. Replace it with an e-mail."""
+        print(f"Another owner: {text}")  # noqa: T201
 
     @task
     def look_at_it() -> None:
-        """Stand in for a ticket: a person has to look."""
+        """Let a person check the video. Replace it with a ticket."""
         print("No watermark was found.")  # noqa: T201
 
     text = watermark.output
