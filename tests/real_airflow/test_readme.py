@@ -1,4 +1,4 @@
-"""What the README shows does what it says."""
+"""The code in the README does what the README says."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.version import Version
 
-from airflow_provider_ims.connection.fields import CONN_FIELDS
 from dev.sandbox import ROOT
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ DAG, HOOK = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 @pytest.mark.skipif(Version(version("apache-airflow")).major < 3, reason="it imports airflow.sdk")
 def test_dag_of_the_readme_runs(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
-    """The first example submits a job for each of its videos, and hands JobIds and texts on."""
+    """The first example submits a job for each of its videos, and passes JobIds and texts to the next task."""
     for number in (1, 2):
         ims_emulator.put_media(f"oss://evidence/clip-{number}.mp4", watermark=f"(c) {number}", processing_time=0)
     run = airflow.run_dag(airflow.add_dag(DAG, "readme.py"))
@@ -35,10 +34,3 @@ def test_hook_of_the_readme_works(airflow: AirflowSandbox, ims_emulator: Emulato
     """The second example prints the watermark."""
     ims_emulator.put_media("oss://evidence/clip-1.mp4", watermark="(c) Studio", processing_time=0)
     assert "succeeded (c) Studio" in airflow.python("-c", HOOK).stdout
-
-
-def test_every_field_of_the_form_is_explained() -> None:
-    """The table of the connection names each field by its label and each extra by its key."""
-    for name, field in CONN_FIELDS.items():
-        assert field["label"].removesuffix(" (seconds)") in README
-        assert f"`{name}`" in README

@@ -1,0 +1,263 @@
+"""The documentation says what the code does."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_args
+
+import pytest
+
+from airflow_provider_ims import exceptions
+from airflow_provider_ims.connection.fields import CONN_FIELDS, UI_FIELD_BEHAVIOUR
+from airflow_provider_ims.exceptions import ImsError
+from airflow_provider_ims.jobs.catalog import JOB_TYPES
+from airflow_provider_ims.jobs.retry import OnUnknownSubmit, RecordState, may_retry
+from airflow_provider_ims.jobs.types import JobType
+from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
+from airflow_provider_ims.sensors.copyright import ImsCopyrightExtractJobSensor
+from airflow_provider_ims.sensors.job import ImsJobSensor
+from tests.test_architecture import LAYERS, MODULES, ORDER, PACKAGE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROOT = PACKAGE.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"`([^`\n]+)`")
+
+
+def page(name: str) -> str:
+    """Return the text of a page."""
+    return (ROOT / name).read_text()
+
+
+def section(name: str, heading: str) -> str:
+    """Return the part of a page below a heading, up to the next one of the same level or above."""
+    level = heading.split(" ", maxsplit=1)[0]
+    start = page(name).index(f"\n{heading}\n")
+    rest = page(name)[start + len(heading) + 2 :]
+    end = re.search(rf"^#{{1,{len(level)}}} ", rest, re.MULTILINE)
+    return rest[: end.start()] if end else rest
+
+
+def table(text: str, first_column: str) -> list[list[str]]:
+    """Return the rows of the table whose first column has this heading, the heading included."""
+    lines = text[text.index(f"| {first_column} |") :].splitlines()
+    rows = []
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
+    return [rows[0], *rows[2:]]
+
+
+# ---- errors
+
+ERRORS: dict[str, Any] = {
+    name: kind
+    for name, kind in vars(exceptions).items()
+    if isinstance(kind, type) and issubclass(kind, ImsError) and not name.startswith("_")
+}
+HEAD, *ROWS = table(page("docs/errors.md"), "class")
+DECISIONS: dict[str, set[str]] = {"yes": {"fail", "resubmit"}, "no": set(), "with `resubmit`": {"resubmit"}}
+"""What a cell says: the values of ``on_unknown_submit`` with which Airflow may retry."""
+
+
+def retried_with(error: ImsError, record: RecordState) -> set[str]:
+    """Return the values of ``on_unknown_submit`` with which Airflow may retry an error."""
+    return {policy for policy in get_args(OnUnknownSubmit) if may_retry(error, record, policy)}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+def test_table_of_errors_is_what_may_retry_decides(row: list[str]) -> None:
+    """Each cell of docs/errors.md says what ``may_retry`` returns for the class, the record and each policy."""
+    name, *flags = CODE.findall(row[0])
+    error = ERRORS[name]("something failed", **dict.fromkeys(flags, True))
+    columns = {RecordState[state]: row[number] for number, text in enumerate(HEAD) for state in CODE.findall(text)}
+    assert columns.keys() == set(RecordState)
+    for record, cell in columns.items():
+        assert DECISIONS[cell] == retried_with(error, record), record
+
+
+def test_table_of_errors_has_each_class() -> None:
+    """The table names each public class once, and each of its flags that changes what may be retried."""
+    assert sorted(row[0] for row in ROWS if len(CODE.findall(row[0])) == 1) == sorted(f"`{name}`" for name in ERRORS)
+    shown = {tuple(CODE.findall(row[0])) for row in ROWS}
+    for name, kind in ERRORS.items():
+        flags = [one.name for one in inspect.signature(kind).parameters.values() if one.annotation == "bool"]
+        for flag in flags:
+            changes = any(
+                retried_with(kind("x", **{flag: True}), record) != retried_with(kind("x"), record)
+                for record in RecordState
+            )
+            assert ((name, flag) in shown) == changes, (name, flag)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_pages_name_only_errors_that_exist(path: Path) -> None:
+    """Each error class that a page names is one of the provider."""
+    assert set(re.findall(r"\bIms\w*Error\b", path.read_text())) <= ERRORS.keys()
+
+
+# ---- links
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", path.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    """Each relative link of a page leads to a file of the repository, and to a heading in it if it names one."""
+    targets = re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", path.read_text()))
+    relative = [target for target in targets if "://" not in target]
+    assert relative or path.name == "CHANGELOG.md"
+    for target in relative:
+        file, _, anchor = target.partition("#")
+        destination = (path.parent / file).resolve() if file else path
+        assert destination.is_relative_to(ROOT), target
+        assert destination.exists(), target
+        assert not anchor or anchor in anchors(destination), target
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if path.parent.name == "docs"], ids=lambda path: path.name)
+def test_readme_leads_to_each_page(path: Path) -> None:
+    """The README links each page of docs/."""
+    assert f"](docs/{path.name})" in page("README.md")
+
+
+# ---- quoted log lines and messages
+
+WORD = re.compile(r"[A-Za-z_][\w'-]*")
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Return the words of a text; numbers and punctuation do not count."""
+    return tuple(WORD.findall(text))
+
+
+@cache
+def texts_of_the_code() -> frozenset[tuple[str, ...]]:
+    """Return the words of each text in the code between two values, docstrings and the emulator left out."""
+    found = set()
+    for module, path in MODULES.items():
+        if module.startswith("emulator"):
+            continue
+        tree = ast.parse(path.read_text())
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+                found |= {words(piece) for piece in re.split(r"%[-.\d]*[a-z]", node.value)}
+    return frozenset(found - {()})
+
+
+def is_text_of_the_code(quote: tuple[str, ...]) -> bool:
+    """Whether a row of words is made of whole texts of the code, one after the other."""
+    reached = {0}
+    for end in range(1, len(quote) + 1):
+        if any(start in reached and quote[start:end] in texts_of_the_code() for start in range(end)):
+            reached.add(end)
+    return len(quote) in reached
+
+
+def quotes(text: str) -> list[str]:
+    """Return the quotes of a page: its code blocks marked ``log``, and sentences in backticks."""
+    blocks = [block for language, block in FENCE.findall(text) if language == "log"]
+    sentences = re.findall(r"`([A-Z][\w']*(?: [\w'<>]+[,:.]?){3,})`", FENCE.sub("", text))
+    return [*blocks, *sentences]
+
+
+QUOTES = {
+    f"{path.name}-{number}": quote for path in PAGES for number, quote in enumerate(quotes(path.read_text()), start=1)
+}
+
+
+@pytest.mark.parametrize("name", QUOTES)
+def test_quoted_messages_are_those_of_the_code(name: str) -> None:
+    """Each log line and message that a page quotes consists of texts of the code, with ``<...>`` for values."""
+    message = re.sub(r"^\s*Ims\w+Error: ", "", QUOTES[name])
+    for part in re.split(r"<[^>]*>", message):
+        assert is_text_of_the_code(words(part)), part
+
+
+def test_messages_are_quoted() -> None:
+    """The pages quote log lines and messages, so the test above has something to compare."""
+    assert len(QUOTES) >= 6
+    assert not is_text_of_the_code(words("It is unknown whether there was a job"))
+
+
+# ---- tables
+
+
+def test_each_field_of_the_form_is_explained() -> None:
+    """The table of the connection names each field by its label and each extra by its key."""
+    rows = {row[0]: row[1] for row in table(page("docs/connection.md"), "field")[1:]}
+    for name, field in CONN_FIELDS.items():
+        assert rows[field["label"].removesuffix(" (seconds)")] == f"extra `{name}`"
+    for name, label in UI_FIELD_BEHAVIOUR["relabeling"].items():
+        assert any(label in fields and f"`{name}`" in stored for fields, stored in rows.items())
+
+
+def test_policy_permits_each_action() -> None:
+    """The RAM policy permits all actions of each job family, and the action of the connection test."""
+    (policy,) = [json.loads(block) for language, block in FENCE.findall(page("docs/connection.md")) if language]
+    actions = {"QueryCopyrightJobList"}
+    for job_type in JOB_TYPES.values():
+        actions |= {job_type.submit_action, job_type.query_action or "", job_type.cancel_action or ""}
+    assert set(policy["Statement"][0]["Action"]) == {f"ice:{action}" for action in actions if action}
+
+
+@pytest.mark.parametrize(
+    ("heading", "kinds"),
+    [
+        ("## The operator", [ImsSubmitCopyrightExtractJobOperator]),
+        ("## The sensors", [ImsJobSensor, ImsCopyrightExtractJobSensor]),
+    ],
+)
+def test_each_argument_is_explained(heading: str, kinds: list[type]) -> None:
+    """The tables of docs/operators.md name the arguments of operator and sensors, and no others."""
+    arguments = {name for kind in kinds for name in inspect.signature(kind).parameters} - {"kwargs"}
+    rows = table(section("docs/operators.md", heading), "argument")[1:]
+    assert {name for row in rows for name in CODE.findall(row[0])} == arguments
+
+
+def test_map_of_the_packages_is_complete() -> None:
+    """The map in CONTRIBUTING.md names each module in the order in which modules may import each other."""
+    rows = table(section("CONTRIBUTING.md", "## The packages"), "package")[1:]
+    modules = {row[0].strip("`/"): CODE.findall(re.sub(r"\([^)]*\)", "", row[2])) for row in rows}
+    assert modules.pop("") == ["get_provider_info", "exceptions"]
+    assert modules.pop("emulator") == ["emulator/families/"]
+    assert modules.keys() | {"emulator"} == LAYERS.keys() - {"__init__", "get_provider_info", "exceptions"}
+    for package, names in modules.items():
+        there = {path.stem for path in (PACKAGE / package).glob("*.py")} - {"__init__"}
+        assert set(names) == there, package
+        assert names == ORDER.get(package, names), package
+
+
+def test_table_of_imports_is_the_tested_one() -> None:
+    """CONTRIBUTING.md says which package may import which, as the test of the layers has it."""
+    for packages, allowed in table(page("CONTRIBUTING.md"), "importing package")[1:]:
+        for package in CODE.findall(packages):
+            assert {name.strip("/") for name in CODE.findall(allowed)} == LAYERS[package.strip("/")] - {"__init__"}
+
+
+def test_behaviours_are_where_the_table_says() -> None:
+    """Each file of "Where do I find" exists and has the text to search for."""
+    rows = table(section("CONTRIBUTING.md", "## Where do I find ..."), "behaviour")[1:]
+    assert len(rows) >= 6
+    for behaviour, file, text in rows:
+        assert text.strip("`") in (PACKAGE / file.strip("`")).read_text(), behaviour
+
+
+def test_columns_of_a_job_family_are_explained() -> None:
+    """CONTRIBUTING.md explains each column of a row of the job families."""
+    rows = table(section("CONTRIBUTING.md", "## How to add a job family"), "column")[1:]
+    assert {name for row in rows for name in CODE.findall(row[0])} == {one.name for one in fields(JobType)}
