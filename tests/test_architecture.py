@@ -1,4 +1,4 @@
-"""The layers of the package, and what importing it costs a DAG file."""
+"""The layers of the package, and what an import of it loads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_ims.get_provider_info import get_provider_info
 
 PACKAGE = Path(__file__).parent.parent / "airflow_provider_ims"
 
-# The packages and modules that each one may import, itself aside. api and jobs do not know each other: hooks join them.
+# The packages and modules that each one may import, besides itself. api and jobs are independent: hooks use both.
 LAYERS: dict[str, set[str]] = {
     "__init__": set(),
     "get_provider_info": {"connection"},
@@ -42,16 +42,16 @@ ORDER: dict[str, list[str]] = {
     "operators": ["base", "copyright"],
     "sensors": ["job", "copyright"],
 }
-# The only module of the standard library or of PyPI that talks to the network, and the modules that may import it.
+# Modules of the standard library and of PyPI that access the network, and our modules that may import them.
 NETWORK = {
     "aiohttp": {"api.client", "emulator"},
     "yarl": {"api.client"},
-    "urllib.request": {"api.client", "emulator"},  # in api.client, it reads the proxies of the environment
+    "urllib.request": {"api.client", "emulator"},  # api.client reads the proxies of the environment with it
     "alibabacloud": {"api.sdk"},
     "ssl": {"emulator"},
     **{name: set() for name in ("httpx", "requests", "http.client", "socket", "darabonba", "Tea")},
 }
-# Modules that serve every family of jobs.
+# Modules that are used by all families of jobs.
 GENERIC = (
     *(
         "connection",
@@ -107,16 +107,16 @@ def own_imports(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_imports_run_one_way(module: str) -> None:
-    """A module imports only from the layers below it; nothing imports the emulator, which imports nothing of ours."""
-    here = layer(module)
+def test_modules_import_only_from_lower_layers(module: str) -> None:
+    """A module imports only from the layers below; the emulator imports none of ours and is imported by none."""
+    own = layer(module)
     for imported in own_imports(module) - {module}:
-        assert layer(imported) in {*LAYERS[here], here}, f"{module} imports {imported}"
+        assert layer(imported) in {*LAYERS[own], own}, f"{module} imports {imported}"
 
 
 @pytest.mark.parametrize("package", ORDER)
-def test_modules_of_a_package_import_one_way(package: str) -> None:
-    """Inside a package too, imports run one way; a new module has its place in the order."""
+def test_modules_of_a_package_import_only_earlier_ones(package: str) -> None:
+    """Inside a package, a module imports only those before it; each module has a place in the order."""
     order = ORDER[package]
     assert {name.partition(".")[2] for name in MODULES if name.startswith(f"{package}.")} == set(order)
     for number, name in enumerate(order):
@@ -125,7 +125,7 @@ def test_modules_of_a_package_import_one_way(package: str) -> None:
 
 
 def test_api_and_jobs_do_not_import_each_other() -> None:
-    """What talks to the service knows no jobs, and what knows jobs talks to nobody."""
+    """The packages api and jobs do not import each other."""
     for module in MODULES:
         for one, other in (("api", "jobs"), ("jobs", "api")):
             if module.startswith(f"{one}."):
@@ -133,8 +133,8 @@ def test_api_and_jobs_do_not_import_each_other() -> None:
 
 
 @pytest.mark.parametrize("library", NETWORK)
-def test_only_the_transport_talks_to_the_network(library: str) -> None:
-    """Each library that can talk to the network is imported where the transport is, but for types in the hook."""
+def test_only_the_transport_accesses_the_network(library: str) -> None:
+    """A library that can access the network is imported only by the transport, except for types in the hook."""
     for module, path in MODULES.items():
         foreign = {name for name in imports(path) if name.startswith(library)}
         if module == "hooks.ims":
@@ -142,15 +142,15 @@ def test_only_the_transport_talks_to_the_network(library: str) -> None:
         assert not foreign or {module, layer(module)} & NETWORK[library], module
 
 
-def test_protocol_is_pure() -> None:
-    """The protocol needs no network, clock, random number or event loop."""
+def test_protocol_has_no_side_effects() -> None:
+    """The protocol imports nothing for network, clock, random numbers, environment or logging."""
     for module in ("api.protocol", "api.signature", "api.redact"):
         assert not imports(MODULES[module]) & {"asyncio", "time", "datetime", "random", "secrets", "os", "logging"}
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_generic_modules_know_no_family(module: str) -> None:
-    """What serves every family names no watermark, copyright, video or "Input": a family is wholly data."""
+def test_generic_modules_name_no_family(module: str) -> None:
+    """A module for all families does not mention watermark, copyright, video or "Input"."""
     path = MODULES[module]
     if not str(path.relative_to(PACKAGE)).startswith(GENERIC):
         return
@@ -166,10 +166,10 @@ import airflow.triggers.base
 """
 
 
-def loaded(statement: str, *, on_top_of: str = "") -> set[str]:
-    """Return the modules that a statement loads in a fresh process, those of the standard library left out."""
+def loaded(statement: str, *, after: str = "") -> set[str]:
+    """Return the modules that a statement loads in a new process, without those of the standard library."""
     code = (
-        f"import sys, json\n{on_top_of}\nbefore = set(sys.modules)\n{statement}\n"
+        f"import sys, json\n{after}\nbefore = set(sys.modules)\n{statement}\n"
         "print(json.dumps(sorted(set(sys.modules) - before)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
@@ -177,8 +177,8 @@ def loaded(statement: str, *, on_top_of: str = "") -> set[str]:
     return {name for name in modules if name.split(".")[0] not in sys.stdlib_module_names}
 
 
-def test_parsing_a_dag_file_loads_nothing_heavy() -> None:
-    """Importing all public modules loads no module but ours: a DAG file is parsed every 30 seconds."""
+def test_import_of_all_public_modules_loads_only_this_package() -> None:
+    """The public modules load no other library, because a DAG file is parsed every 30 seconds."""
     info = get_provider_info()
     public = [
         *(
@@ -190,13 +190,13 @@ def test_parsing_a_dag_file_loads_nothing_heavy() -> None:
         *(path.rpartition(".")[0] for path in info["extra-links"]),
     ]
     assert len(public) >= 5
-    modules = loaded(f"import {', '.join(public)}", on_top_of=AIRFLOW)
+    modules = loaded(f"import {', '.join(public)}", after=AIRFLOW)
     assert modules >= set(public)
     assert {name for name in modules if name.split(".")[0] != "airflow_provider_ims"} == set()
 
 
 def test_provider_info_loads_only_the_fields() -> None:
-    """Airflow reads the metadata at every start of every process."""
+    """The metadata loads only the connection fields, because each process of Airflow reads it at its start."""
     assert loaded("from airflow_provider_ims.get_provider_info import get_provider_info; get_provider_info()") == {
         "airflow_provider_ims",
         "airflow_provider_ims.connection",

@@ -1,4 +1,4 @@
-"""Wrong input ends in a clear error before any call: nothing is sent and nothing billed."""
+"""Wrong input is an error before any call: nothing is sent and nothing is billed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_ims.emulator.process import EmulatorProcess
 
-GOOD = "oss://rights-evidence/suspects/clip-1.mp4"
+VALID = "oss://rights-evidence/suspects/clip-1.mp4"
 SIGNED = "https://b-1.oss-cn-shanghai.aliyuncs.com/o.mp4?OSSAccessKeyId=x&Signature=canary-signature"
 
 
@@ -34,12 +34,12 @@ ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
     ("empty media", media(""), "input_media is empty. Use oss://bucket/object"),
     ("blank media", media(" \n"), "input_media is empty. Use oss://bucket/object"),
     ("no media", media(None), "input_media is a NoneType. Use oss://bucket/object"),
-    ("other type", media({"Type": "S3", "Media": GOOD}), "Type of input_media is 'S3'. Use 'OSS' or 'Media'"),
-    ("type in lower case", media({"Type": "oss", "Media": GOOD}), "Type of input_media is 'oss'"),
-    ("unknown key", media({"type": "OSS", "media": GOOD}), "keys ['media', 'type']. Give exactly 'Type' and 'Media'"),
+    ("other type", media({"Type": "S3", "Media": VALID}), "Type of input_media is 'S3'. Use 'OSS' or 'Media'"),
+    ("type in lower case", media({"Type": "oss", "Media": VALID}), "Type of input_media is 'oss'"),
+    ("unknown key", media({"type": "OSS", "media": VALID}), "keys ['media', 'type']. Give exactly 'Type' and 'Media'"),
     ("blank in dict", media({"Type": "OSS", "Media": " "}), "Media of input_media is empty"),
     ("id as OSS", media({"Type": "OSS", "Media": "abc"}), "starts with 'abc', which is not a URL that IMS reads"),
-    ("URL as media id", media({"Type": "Media", "Media": GOOD}), "is neither a URL nor a media asset id"),
+    ("URL as media id", media({"Type": "Media", "Media": VALID}), "is neither a URL nor a media asset id"),
     ("S3", media("s3://bucket/o.mp4"), "starts with 's3://buc', which is not a URL that IMS reads"),
     ("path", media("/videos/o.mp4"), "which is not a URL that IMS reads"),
     ("bucket alone", media("oss://my-bucket"), "names no object in the bucket 'my-bucket'"),
@@ -60,7 +60,7 @@ ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
     ("spaces", media("my video"), "is neither a URL nor a media asset id"),
     ("file name", media("video.mp4"), "is neither a URL nor a media asset id"),
     ("control characters", media("abc\x00def"), "has control characters or spaces at its ends"),
-    ("space at the end", media(f"{GOOD} "), "has control characters or spaces at its ends"),
+    ("space at the end", media(f"{VALID} "), "has control characters or spaces at its ends"),
     ("algo_type", {"algo_type": "v3"}, "algo_type is 'v3'. Use 'v1' (long videos) or 'v2'"),
     ("algo_type in job_params", {"job_params": {"algoType": "v3"}}, "algo_type is 'v3'. Use 'v1'"),
     (
@@ -75,60 +75,72 @@ ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("user_data dict too long", {"user_data": {"k": "夜" * 341}}, "bytes in UTF-8. IMS takes at most 1,024"),
     ("user_data of another type", {"user_data": 5}, "user_data is a int. Give text, or a dict"),
-    ("user_data no JSON", {"user_data": {"k": object()}}, "user_data cannot be sent as JSON"),
-    ("user_data no UTF-8", {"user_data": "\ud800"}, "user_data has characters that UTF-8 cannot write"),
-    ("job_params no JSON", {"job_params": {"k": {1, 2}}}, "job_params cannot be sent as JSON: Object of type set"),
+    ("user_data not JSON", {"user_data": {"k": object()}}, "user_data cannot be sent as JSON"),
+    ("user_data not UTF-8", {"user_data": "\ud800"}, "user_data has characters that UTF-8 cannot write"),
+    ("job_params not JSON", {"job_params": {"k": {1, 2}}}, "job_params cannot be sent as JSON: Object of type set"),
     ("job_params NaN", {"job_params": {"k": float("nan")}}, "job_params cannot be sent as JSON"),
-    ("job_params no dict", {"job_params": '{"algoType":"v1"}'}, "job_params is a str. Give a dict"),
+    ("job_params not a dict", {"job_params": '{"algoType":"v1"}'}, "job_params is a str. Give a dict"),
     (
         "region without the service",
         {"region": "cn-hangzhou"},
         "not offered in the region 'cn-hangzhou'. Use cn-beijing",
     ),
-    ("region of nowhere", {"region": "moon"}, "The region 'moon' is not a region id"),
+    ("unknown region", {"region": "moon"}, "The region 'moon' is not a region id"),
     ("unknown connection", {"ims_conn_id": "nobody"}, "There is no usable connection 'nobody': none has this id"),
 ]
 
-# What both the operator and the sensor take. They are refused whether the task is to wait or not.
-SILENCE: list[tuple[str, dict[str, Any], str]] = [
-    ("no silence", {"no_watermark_after": 0}, "no_watermark_after is 0. Give a number of seconds above 0"),
-    ("negative silence", {"no_watermark_after": timedelta(-1)}, "no_watermark_after is -86400.0. Give a number"),
-    ("silence for ever", {"no_watermark_after": math.inf}, "no_watermark_after is inf. Give a number"),
-    ("silence as text", {"no_watermark_after": "1h"}, "no_watermark_after is '1h'. Give a number"),
-    ("silence as flag", {"no_watermark_after": True}, "no_watermark_after is True. Give a number"),
+# Arguments of both the operator and the sensor. They are refused whether the task waits or not.
+NO_WATERMARK_AFTER: list[tuple[str, dict[str, Any], str]] = [
     (
-        "silence for too long",
+        "no duration of empty responses",
+        {"no_watermark_after": 0},
+        "no_watermark_after is 0. Give a number of seconds above 0",
+    ),
+    (
+        "negative duration of empty responses",
+        {"no_watermark_after": timedelta(-1)},
+        "no_watermark_after is -86400.0. Give a number",
+    ),
+    (
+        "infinite duration of empty responses",
+        {"no_watermark_after": math.inf},
+        "no_watermark_after is inf. Give a number",
+    ),
+    ("duration of empty responses as text", {"no_watermark_after": "1h"}, "no_watermark_after is '1h'. Give a number"),
+    ("duration of empty responses as bool", {"no_watermark_after": True}, "no_watermark_after is True. Give a number"),
+    (
+        "duration of empty responses beyond the timeout",
         {"no_watermark_after": 600, "timeout": timedelta(minutes=10)},
         "no_watermark_after (600 s) is not shorter than the wait, which ends after 600 s",
     ),
 ]
 
 WAITING: list[tuple[str, dict[str, Any], str]] = [
-    *SILENCE,
+    *NO_WATERMARK_AFTER,
     ("no pause", {"poll_interval": 0}, "poll_interval is 0. Give a number of seconds above 0, or a timedelta"),
     ("negative pause", {"poll_interval": -1.5}, "poll_interval is -1.5. Give a number"),
-    ("pause of a number that is none", {"poll_interval": math.nan}, "poll_interval is nan. Give a number"),
+    ("pause NaN", {"poll_interval": math.nan}, "poll_interval is nan. Give a number"),
     ("pause as text", {"poll_interval": "15"}, "poll_interval is '15'. Give a number"),
-    ("pause as flag", {"poll_interval": True}, "poll_interval is True. Give a number"),
-    ("pause of None", {"poll_interval": None}, "poll_interval is None. Give a number"),
+    ("pause as bool", {"poll_interval": True}, "poll_interval is True. Give a number"),
+    ("pause None", {"poll_interval": None}, "poll_interval is None. Give a number"),
     ("no longest pause", {"max_poll_interval": 0}, "max_poll_interval is 0. Give a number"),
-    ("longest pause for ever", {"max_poll_interval": math.inf}, "max_poll_interval is inf. Give a number"),
-    ("no time", {"timeout": timedelta(0)}, "timeout is 0.0. Give a number"),
-    ("negative time", {"timeout": -3600}, "timeout is -3600. Give a number"),
-    ("time as text", {"timeout": "24:00"}, "timeout is '24:00'. Give a number"),
-    ("time of None", {"timeout": None}, "timeout is None. Give a number"),
+    ("infinite longest pause", {"max_poll_interval": math.inf}, "max_poll_interval is inf. Give a number"),
+    ("no timeout", {"timeout": timedelta(0)}, "timeout is 0.0. Give a number"),
+    ("negative timeout", {"timeout": -3600}, "timeout is -3600. Give a number"),
+    ("timeout as text", {"timeout": "24:00"}, "timeout is '24:00'. Give a number"),
+    ("timeout None", {"timeout": None}, "timeout is None. Give a number"),
 ]
 
 # Negative numbers and text are refused by Airflow itself, when the DAG file is parsed.
 SENSOR: list[tuple[str, dict[str, Any], str]] = [
-    *SILENCE,
+    *NO_WATERMARK_AFTER,
     ("no pause", {"poke_interval": 0}, "poke_interval is 0.0. Give a number of seconds above 0, or a timedelta"),
-    ("no time", {"timeout": 0}, "timeout is 0.0. Give a number"),
+    ("no timeout", {"timeout": 0}, "timeout is 0.0. Give a number"),
     ("negative longest pause", {"max_wait": timedelta(-1)}, "is -86400.0. Give a number of seconds above 0"),
     ("no job", {"job_id": None}, "job_id is None. Give the JobId of a CopyrightExtractJob"),
     ("empty job", {"job_id": ""}, "job_id is ''. Give the JobId"),
     ("blank job", {"job_id": " \n"}, "job_id is ' \\n'. Give the JobId"),
-    ("job of a number", {"job_id": 7}, "job_id is 7. Give the JobId"),
+    ("job as a number", {"job_id": 7}, "job_id is 7. Give the JobId"),
     ("jobs in a list", {"job_id": ["J"]}, "job_id is ['J']. Give the JobId"),
     ("unknown family", {"job_type": "Copyright"}, "Unknown job type 'Copyright'. Known are: CopyrightExtractJob"),
     ("family in lower case", {"job_type": "copyrightextractjob"}, "Unknown job type 'copyrightextractjob'"),
@@ -138,7 +150,7 @@ SENSOR: list[tuple[str, dict[str, Any], str]] = [
         {"region": "cn-hangzhou"},
         "CopyrightExtractJob is not offered in the region 'cn-hangzhou'. Use cn-beijing or cn-shanghai",
     ),
-    ("region of nowhere", {"region": "moon"}, "The region 'moon' is not a region id"),
+    ("unknown region", {"region": "moon"}, "The region 'moon' is not a region id"),
     ("unknown connection", {"ims_conn_id": "nobody"}, "There is no usable connection 'nobody'"),
 ]
 
@@ -154,97 +166,99 @@ CONNECTIONS: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-def fail(emulator: EmulatorProcess, arguments: dict[str, Any]) -> str:
-    """Execute an operator that must refuse its arguments, and return what it says."""
-    return refusal(
-        ImsSubmitCopyrightExtractJobOperator(task_id="submit", **{"input_media": GOOD, **arguments}), emulator
+def operator_error(emulator: EmulatorProcess, arguments: dict[str, Any]) -> str:
+    """Execute the operator with wrong arguments, and return the message of its error."""
+    return error_of(
+        ImsSubmitCopyrightExtractJobOperator(task_id="submit", **{"input_media": VALID, **arguments}), emulator
     )
 
 
-def refusal(task: BaseOperator, emulator: EmulatorProcess) -> str:
-    """Execute a task that must refuse its arguments, and return what it says."""
-    context: Context = {}  # it fails before it looks for its task instance
+def error_of(task: BaseOperator, emulator: EmulatorProcess) -> str:
+    """Execute a task with wrong arguments, and return the message of its error."""
+    context: Context = {}  # it fails before it uses its task instance
     with pytest.raises(ImsConfigurationError) as caught:
         task.execute(context)
-    # Airflow ends a task that raises it without retries.
+    # Airflow does not retry a task that raises this.
     assert isinstance(caught.value, AirflowFailException)
     assert emulator.requests() == []
     assert emulator.bill()["lines"] == []
     return str(caught.value)
 
 
-@pytest.mark.parametrize(("arguments", "says"), [c[1:] for c in ARGUMENTS], ids=[c[0] for c in ARGUMENTS])
-def test_wrong_argument(
-    arguments: dict[str, Any], says: str, ims_emulator: EmulatorProcess, connect: Callable[..., None]
+@pytest.mark.parametrize(("arguments", "message"), [c[1:] for c in ARGUMENTS], ids=[c[0] for c in ARGUMENTS])
+def test_wrong_argument_of_the_operator_is_refused(
+    arguments: dict[str, Any], message: str, ims_emulator: EmulatorProcess, connect: Callable[..., None]
 ) -> None:
-    """A wrong argument is refused with what is wrong and what to do."""
-    message = fail(ims_emulator, arguments)
-    assert says in message
-    assert "canary" not in message
+    """The error about a wrong argument says what is wrong and what to do."""
+    error = operator_error(ims_emulator, arguments)
+    assert message in error
+    assert "canary" not in error
 
 
-@pytest.mark.parametrize(("arguments", "says"), [c[1:] for c in WAITING], ids=[c[0] for c in WAITING])
-@pytest.mark.parametrize("how", [{}, {"wait_for_completion": True}, {"deferrable": True}], ids=["no", "here", "away"])
-def test_wrong_waiting_argument(
-    how: dict[str, Any],
+@pytest.mark.parametrize(("arguments", "message"), [c[1:] for c in WAITING], ids=[c[0] for c in WAITING])
+@pytest.mark.parametrize(
+    "wait", [{}, {"wait_for_completion": True}, {"deferrable": True}], ids=["no wait", "on the worker", "deferred"]
+)
+def test_wrong_wait_option_is_refused(
+    wait: dict[str, Any],
     arguments: dict[str, Any],
-    says: str,
+    message: str,
     ims_emulator: EmulatorProcess,
     connect: Callable[..., None],
 ) -> None:
-    """A wrong argument of the wait is refused before the job is submitted and paid for, waited for or not."""
-    assert says in fail(ims_emulator, {**how, **arguments})
+    """A wrong option of the wait is refused before the job is submitted, also if the task does not wait."""
+    assert message in operator_error(ims_emulator, {**wait, **arguments})
 
 
-@pytest.mark.parametrize(("arguments", "says"), [c[1:] for c in SENSOR], ids=[c[0] for c in SENSOR])
+@pytest.mark.parametrize(("arguments", "message"), [c[1:] for c in SENSOR], ids=[c[0] for c in SENSOR])
 @pytest.mark.parametrize("mode", ["poke", "reschedule", "deferrable"])
-def test_wrong_argument_of_the_sensor(
-    mode: str, arguments: dict[str, Any], says: str, ims_emulator: EmulatorProcess, connect: Callable[..., None]
+def test_wrong_argument_of_the_sensor_is_refused(
+    mode: str, arguments: dict[str, Any], message: str, ims_emulator: EmulatorProcess, connect: Callable[..., None]
 ) -> None:
-    """A wrong argument of the sensor is refused before the first poll, however it waits."""
-    how: dict[str, Any] = {"deferrable": True} if mode == "deferrable" else {"mode": mode}
+    """A wrong argument of the sensor is refused before the first poll, in every mode."""
+    wait: dict[str, Any] = {"deferrable": True} if mode == "deferrable" else {"mode": mode}
     kind = ImsCopyrightExtractJobSensor if "no_watermark_after" in arguments else ImsJobSensor
-    sensor = kind(task_id="wait", **{"job_id": "J", **how, **arguments})
-    assert says in refusal(sensor, ims_emulator)
+    sensor = kind(task_id="wait", **{"job_id": "J", **wait, **arguments})
+    assert message in error_of(sensor, ims_emulator)
 
 
-@pytest.mark.parametrize(("fields", "says"), [c[1:] for c in CONNECTIONS], ids=[c[0] for c in CONNECTIONS])
-def test_wrong_connection_of_the_sensor(
-    fields: dict[str, Any], says: str, ims_emulator: EmulatorProcess, connect: Callable[..., None]
+@pytest.mark.parametrize(("fields", "message"), [c[1:] for c in CONNECTIONS], ids=[c[0] for c in CONNECTIONS])
+def test_wrong_connection_is_refused_by_the_sensor(
+    fields: dict[str, Any], message: str, ims_emulator: EmulatorProcess, connect: Callable[..., None]
 ) -> None:
-    """A wrong connection is refused by the sensor too, before the first poll."""
+    """The sensor refuses a wrong connection before the first poll."""
     connect(**fields)
-    assert says in refusal(ImsJobSensor(task_id="wait", job_id="J"), ims_emulator)
+    assert message in error_of(ImsJobSensor(task_id="wait", job_id="J"), ims_emulator)
 
 
-@pytest.mark.parametrize(("fields", "says"), [c[1:] for c in CONNECTIONS], ids=[c[0] for c in CONNECTIONS])
-def test_wrong_connection(
-    fields: dict[str, Any], says: str, ims_emulator: EmulatorProcess, connect: Callable[..., None]
+@pytest.mark.parametrize(("fields", "message"), [c[1:] for c in CONNECTIONS], ids=[c[0] for c in CONNECTIONS])
+def test_wrong_connection_is_refused_by_the_operator(
+    fields: dict[str, Any], message: str, ims_emulator: EmulatorProcess, connect: Callable[..., None]
 ) -> None:
-    """A wrong connection is refused when the task runs, with the name of the field."""
+    """The operator refuses a wrong connection when it runs; the message names the field."""
     connect(**fields)
-    assert says in fail(ims_emulator, {})
+    assert message in operator_error(ims_emulator, {})
 
 
-def test_good_input_passes(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> None:
-    """The input that all cases here are made from is accepted, so it is their change that is refused."""
-    operator = ImsSubmitCopyrightExtractJobOperator(task_id="submit", input_media=GOOD, do_xcom_push=False)
+def test_valid_input_is_accepted(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> None:
+    """The input that all these cases change is accepted: so the error is about the change."""
+    operator = ImsSubmitCopyrightExtractJobOperator(task_id="submit", input_media=VALID, do_xcom_push=False)
     context: Context = {}
     assert operator.execute(context) == ims_emulator.jobs()[0]["job_id"]
 
 
-def test_good_waiting_arguments_pass(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> None:
-    """Numbers and timedeltas above zero are accepted, by the operator and by the sensor."""
-    ims_emulator.put_media(GOOD, watermark="(c) Studio", processing_time=0)
+def test_valid_wait_options_are_accepted(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> None:
+    """Operator and sensor accept numbers and timedeltas above zero."""
+    ims_emulator.put_media(VALID, watermark="(c) Studio", processing_time=0)
     submit = ImsSubmitCopyrightExtractJobOperator(
         task_id="submit",
-        input_media=GOOD,
+        input_media=VALID,
         poll_interval=timedelta(seconds=1),
         max_poll_interval=2.5,
         timeout=timedelta(hours=1),
         do_xcom_push=False,
     )
-    # Of its task instance a task that pushes nothing wants to know when it started.
+    # A task that pushes nothing uses only the start date of its task instance.
     context = cast("Context", {"ti": SimpleNamespace(start_date=None)})
     wait = ImsCopyrightExtractJobSensor(
         task_id="wait",

@@ -1,4 +1,4 @@
-"""No secret leaves: key, secret, security token and signature are looked for wherever a run writes."""
+"""Nothing that a run writes contains the key secret, the security token or a signature."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJo
 from airflow_provider_ims.sensors.job import ImsJobSensor
 
 with DAG("waiting", schedule=None) as dag:
-    how = {"input_media": "oss://b-1/a.mp4", "poll_interval": 0.1, "timeout": 1.5}
-    ImsSubmitCopyrightExtractJobOperator(task_id="sync", wait_for_completion=True, **how)
-    ImsSubmitCopyrightExtractJobOperator(task_id="deferred", deferrable=True, **how)
+    arguments = {"input_media": "oss://b-1/a.mp4", "poll_interval": 0.1, "timeout": 1.5}
+    ImsSubmitCopyrightExtractJobOperator(task_id="sync", wait_for_completion=True, **arguments)
+    ImsSubmitCopyrightExtractJobOperator(task_id="deferred", deferrable=True, **arguments)
     for task_id, mode in (("poke", {}), ("reschedule", {"mode": "reschedule"}), ("sensor", {"deferrable": True})):
         ImsJobSensor(task_id=task_id, job_id="f" * 32, poke_interval=0.1, timeout=1.5, **mode)
 """
@@ -60,7 +60,7 @@ with DAG("waiting", schedule=None) as dag:
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[EmulatorProcess]:
-    """Run an emulator that wants canary credentials; its refusals repeat the signed request, token included."""
+    """Run an emulator that requires the canary credentials; its errors repeat the signed request with the token."""
     with EmulatorProcess(access_key_secret=SECRET, security_token=TOKEN) as process:
         yield process
 
@@ -72,7 +72,7 @@ def airflow() -> Iterator[AirflowSandbox]:
         yield sandbox
 
 
-def leaks(text: bytes) -> list[bytes]:
+def find_leaks(text: bytes) -> list[bytes]:
     found = [canary for canary in CANARIES if canary in text]
     return found + SIGNATURE.findall(text)
 
@@ -83,7 +83,7 @@ CONNECTIONS: dict[str, dict[str, Any]] = {
     "unreachable": {"host": "http://127.0.0.1:1"},
     "misconfigured": {"host": f"https://user:{SECRET}@example.com"},
 }
-ENDS = {
+EXPECTED = {
     "success": "success",
     "rejected": "SignatureDoesNotMatch",
     "unreachable": "could not be reached",
@@ -93,48 +93,48 @@ ENDS = {
 
 @pytest.mark.parametrize("case", CONNECTIONS)
 def test_run_writes_no_secret(case: str, emulator: EmulatorProcess, airflow: AirflowSandbox) -> None:
-    """Logs, XComs, rendered fields, serialized DAG, database and stderr of a run are clean, with DEBUG=sdk too."""
+    """Logs, XComs, rendered fields, serialized DAG, database and stderr have no secret, also with DEBUG=sdk."""
     connection = {**emulator.connection(), **CONNECTIONS[case]}
     run = airflow.run_dag(
         airflow.add_dag(DAG, "canary.py"), env={"AIRFLOW_CONN_IMS_DEFAULT": json.dumps(connection), "DEBUG": "sdk"}
     )
-    assert ENDS[case] in run.output if case != "success" else run.state == "success", run.output
-    check_all_that_was_written(run, airflow)
+    assert EXPECTED[case] in run.output if case != "success" else run.state == "success", run.output
+    check_everything_written(run, airflow)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "response",
     [
         {"StatusCode": 500, "Message": f"we got <{SECRET}>, {TOKEN} and Signature={'0a' * 32}"},
         {"Data": {"Status": f"{SECRET} {TOKEN}"}},
     ],
     ids=["code", "state"],
 )
-def test_wait_writes_no_secret(said: dict[str, Any], emulator: EmulatorProcess, airflow: AirflowSandbox) -> None:
-    """However a job is waited for, what the service repeats of the request is in no log, event, XCom or message."""
+def test_wait_writes_no_secret(response: dict[str, Any], emulator: EmulatorProcess, airflow: AirflowSandbox) -> None:
+    """In every way of waiting, secrets that a response repeats are in no log, event, XCom or message."""
     emulator.reset()
-    emulator.fault("QueryCopyrightExtractJob", "answer", times=1000, body=json.dumps(said))
+    emulator.fault("QueryCopyrightExtractJob", "answer", times=1000, body=json.dumps(response))
     env = {"AIRFLOW_CONN_IMS_DEFAULT": emulator.connection_json()}
     run = airflow.run_dag(airflow.add_dag(WAITING, "waiting.py"), env=env)
     emulator.reset()
     assert set(run.tasks.values()) == {"failed"}
     assert run.output.count("Last response: {") >= 5
     assert "***" in run.output
-    check_all_that_was_written(run, airflow)
+    check_everything_written(run, airflow)
 
 
-def check_all_that_was_written(run: DagRunReport, airflow: AirflowSandbox) -> None:
-    assert leaks(run.output.encode()) == []
+def check_everything_written(run: DagRunReport, airflow: AirflowSandbox) -> None:
+    assert find_leaks(run.output.encode()) == []
     files = [path for path in airflow.home.rglob("*") if path.is_file()]
     assert any(path.name == "airflow.db" for path in files)
-    assert {str(path): found for path in files if (found := leaks(path.read_bytes()))} == {}
+    assert {str(path): found for path in files if (found := find_leaks(path.read_bytes()))} == {}
 
 
 @pytest.mark.parametrize("case", ["rejected", "unreachable", "misconfigured"])
-def test_exception_carries_no_secret(
+def test_exception_contains_no_secret(
     case: str, emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Text, traceback and chain of an exception are clean without any masker at work, log records too."""
+    """Text, traceback and chain of an exception, and log records, have no secret without Airflow's masker."""
     connection = {**emulator.connection(), **CONNECTIONS[case]}
     monkeypatch.setenv("AIRFLOW_CONN_IMS_DEFAULT", json.dumps(connection))
     monkeypatch.setenv("DEBUG", "sdk")
@@ -142,20 +142,22 @@ def test_exception_carries_no_secret(
     with pytest.raises(ImsError) as caught:
         ImsHook().submit_copyright_extract_job("oss://b-1/a.mp4")
     written = "".join(traceback.format_exception(caught.value, chain=True))
-    assert ENDS[case] in written
+    assert EXPECTED[case] in written
     for text in (written, repr(caught.value), repr(vars(caught.value)), caplog.text):
-        assert leaks(text.encode()) == []
-    seen: BaseException | None = caught.value
-    while seen is not None:  # nothing hides in a suppressed context either
-        assert leaks(repr(vars(seen)).encode()) == []
-        seen = seen.__cause__ or seen.__context__
+        assert find_leaks(text.encode()) == []
+    error: BaseException | None = caught.value
+    while error is not None:  # suppressed contexts included
+        assert find_leaks(repr(vars(error)).encode()) == []
+        error = error.__cause__ or error.__context__
 
 
 @pytest.mark.parametrize(
     "secret", [SECRET, TOKEN, quote(TOKEN, safe=""), f"Signature={'0a' * 32}", f"signature={TOKEN}"]
 )
-def test_service_text_is_redacted(secret: str, emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever of the signed request the service repeats, none of it is in our message."""
+def test_error_text_of_the_service_is_redacted(
+    secret: str, emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If an error response repeats parts of the signed request, our message does not contain them."""
     monkeypatch.setenv("AIRFLOW_CONN_IMS_DEFAULT", emulator.connection_json())
     body = json.dumps(
         {"Code": "SignatureDoesNotMatch", "Message": f"we got <{secret}>, go to", "Recommend": f"u?{secret}"}
@@ -163,12 +165,12 @@ def test_service_text_is_redacted(secret: str, emulator: EmulatorProcess, monkey
     emulator.fault("SubmitCopyrightExtractJob", "answer", status=400, body=body)
     with pytest.raises(ImsError, match=r"we got <.*\*\*\*.*go to.*Diagnosis: u\?") as caught:
         ImsHook().submit_copyright_extract_job("oss://b-1/a.mp4")
-    assert leaks(str(caught.value).encode()) == []
+    assert find_leaks(str(caught.value).encode()) == []
 
 
 @pytest.mark.parametrize("secret", [SECRET, TOKEN])
 def test_text_of_a_success_is_redacted(secret: str, emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A success that is none repeats the service's words too, without what is secret."""
+    """The error about an unusable HTTP success repeats the service's message without secrets."""
     monkeypatch.setenv("AIRFLOW_CONN_IMS_DEFAULT", emulator.connection_json())
     body = json.dumps({"StatusCode": 403, "Message": f"we got <{secret}>"})
     for action in ("SubmitCopyrightExtractJob", "QueryCopyrightJobList"):
@@ -178,18 +180,18 @@ def test_text_of_a_success_is_redacted(secret: str, emulator: EmulatorProcess, m
     ok, text = ImsHook().test_connection()
     assert not ok
     assert "StatusCode 403: we got <" in text
-    assert leaks(f"{caught.value} {text}".encode()) == []
+    assert find_leaks(f"{caught.value} {text}".encode()) == []
 
 
-def test_oracle_finds_a_leak() -> None:
-    """The search would find what it looks for."""
+def test_find_leaks_finds_each_secret() -> None:
+    """find_leaks finds the secret, the token and signatures."""
     for text in (f"x{SECRET}x", f"token: {TOKEN}", f"Signature={'0a' * 32}", "ACS3-HMAC-SHA256 Credential=x"):
-        assert leaks(text.encode())
-    assert not leaks(b"nothing to see")
+        assert find_leaks(text.encode())
+    assert not find_leaks(b"nothing to see")
 
 
 def test_sdk_loggers_do_not_print(emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK's loggers have lost the handlers that print headers, once our client is loaded."""
+    """After get_conn, the SDK's loggers have no handlers that print headers."""
     monkeypatch.setenv("AIRFLOW_CONN_IMS_DEFAULT", emulator.connection_json())
     ImsHook().get_conn()
     for name in ("darabonba-core", "alibabacloud-tea", "credentials"):

@@ -1,4 +1,4 @@
-"""The metadata that Airflow reads."""
+"""The metadata of the provider, as Airflow reads it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def schema(name: str) -> dict[str, Any]:
     return text
 
 
-def test_entry_point_finds_the_function() -> None:
+def test_entry_point_returns_the_metadata() -> None:
     """Airflow finds the provider by its entry point, under the name of the distribution."""
     (entry,) = [e for e in entry_points(group="apache_airflow_provider") if e.module.startswith("airflow_provider_ims")]
     assert entry.load()() == INFO
@@ -35,22 +35,22 @@ def test_entry_point_finds_the_function() -> None:
     assert version("airflow-provider-ims") == airflow_provider_ims.__version__
 
 
-def test_metadata_fits_airflows_schema() -> None:
-    """The metadata passes the schema that Airflow checks at run time."""
+def test_metadata_matches_the_schema_of_airflow() -> None:
+    """The metadata is valid in the schema that Airflow checks at run time."""
     jsonschema.validate(INFO, schema("provider_info.schema.json"))
 
 
-def test_form_fits_the_schema_that_specifies_forms() -> None:
-    """Fields and behaviours of the form are specified in the schema of provider.yaml only."""
+def test_connection_form_matches_the_schema_of_airflow() -> None:
+    """The connection form is valid in the schema of provider.yaml, the only one that specifies forms."""
     full = schema("provider.yaml.schema.json")
     form = full["properties"]["connection-types"]
     if "conn-fields" not in form["items"]["properties"]:
-        pytest.skip("Airflow before 3.2 has no form from metadata")
+        pytest.skip("before Airflow 3.2 the metadata has no form")
     jsonschema.validate(INFO["connection-types"], {**form, "definitions": full.get("definitions", {})})
 
 
-def test_listed_modules_are_those_on_disk() -> None:
-    """Each hook and operator module is listed, and each listed one exists."""
+def test_metadata_lists_all_public_modules() -> None:
+    """The listed hook, operator, sensor and trigger modules are exactly those that exist."""
     for kind in ("hooks", "operators", "sensors", "triggers"):
         on_disk = {
             f"airflow_provider_ims.{kind}.{path.stem}"
@@ -66,7 +66,7 @@ def test_listed_modules_are_those_on_disk() -> None:
 
 
 def test_links_of_all_operators_are_registered() -> None:
-    """A link that is not registered is lost when a DAG is serialized."""
+    """Each link of an operator is registered: an unregistered one is lost when a DAG is serialized."""
     used = set()
     for entry in INFO["operators"]:
         for module in map(importlib.import_module, entry["python-modules"]):
@@ -90,14 +90,14 @@ def test_hook_and_metadata_agree() -> None:
     }
 
 
-def test_secret_fields_are_named_so_that_airflow_masks_them() -> None:
-    """A secret extra is a password field, and has a name that Airflow's masker knows."""
+def test_secret_fields_have_names_that_airflow_masks() -> None:
+    """A secret extra is a password field, and Airflow masks values with its name."""
     secret = {name for name, field in CONN_FIELDS.items() if field["schema"].get("format") == "password"}
     assert secret == {"security_token"}
     assert redact(dict.fromkeys(secret, "canary")) == dict.fromkeys(secret, "***")
 
 
 def test_choices_of_the_form_can_be_left_empty() -> None:
-    """A field with choices may be null, and the UI does not offer null as one of them."""
+    """A field with choices may be null, and null is not one of its choices."""
     for name, choices in (("region_id", REGIONS), ("network", NETWORKS), ("auth_type", AUTH_TYPES)):
         assert CONN_FIELDS[name]["schema"] == {"type": ["string", "null"], "enum": [*choices]}
