@@ -1,4 +1,4 @@
-"""A certificate for the benchmarks' servers on this machine, and a file of certificates that trusts it."""
+"""A self-signed certificate for the local benchmark servers, and a CA bundle that contains it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 class Certificate(NamedTuple):
-    """Paths of a certificate and its key, and of what a client must trust."""
+    """Paths of a certificate, its private key, and the CA bundle for clients."""
 
     path: Path
     key: Path
@@ -22,10 +22,12 @@ class Certificate(NamedTuple):
 
 
 def self_signed(directory: Path) -> Certificate:
-    """Create a certificate for 127.0.0.1 that is its own authority.
+    """Create a self-signed certificate for 127.0.0.1.
 
-    A worker trusts a whole bundle, and loading it costs all of them: the certificate alone would favour us, because the
-    SDK always loads certifi's bundle besides.
+    The CA bundle also contains certifi's certificates, as on a worker. A bundle with the certificate alone would make
+    the comparison unfair: the SDK always loads certifi's bundle in addition.
+
+    :param directory: directory of the files
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "IMS emulator")])

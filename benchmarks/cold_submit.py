@@ -1,6 +1,6 @@
-"""CPU time of the first submission in a process, beside the official typed SDK.
+"""CPU time of the first submission in a process, compared with the official typed SDK.
 
-A task process lives for one task, so every submission of an operator is a cold one.
+A task process runs one task, so every submission of an operator is the first one of its process.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Run by its path, a script has its own directory on the path and not the project's.
+# A script that is run by its path finds its own directory on the import path, but not the project's.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from airflow_provider_ims.emulator.process import EmulatorProcess
 from benchmarks.certificate import self_signed
-from benchmarks.measured import CONTESTANTS, MEDIA
+from benchmarks.measured import CANDIDATES, MEDIA
 from benchmarks.rounds import (
     MIB,
     MILLI,
     arguments,
+    check_goals,
     heading,
     interleave,
     measure,
@@ -28,7 +29,6 @@ from benchmarks.rounds import (
     publish,
     ratio,
     table,
-    verdict,
 )
 
 if TYPE_CHECKING:
@@ -40,35 +40,36 @@ OURS, BASE = "ours", "typed SDK, sync"
 
 
 def run(directory: Path, rounds: int, certificate: Certificate, *, tls: bool) -> Samples:
-    """Run the rounds against one emulator; every process must have created the one job it was asked for.
+    """Run the rounds against one emulator, and check that each process has created exactly one job.
 
     :param directory: AIRFLOW_HOME of the processes
-    :param rounds: how many
-    :param certificate: the emulator's, which the processes trust
-    :param tls: whether to call over https
+    :param rounds: number of rounds
+    :param certificate: certificate of the emulator, which the processes trust
+    :param tls: whether to use HTTPS
+    :raises RuntimeError: if a process has created no job, several jobs, or another job than it reports
     """
     path, key = (certificate.path, certificate.key) if tls else (None, None)
     with EmulatorProcess(tls_cert=path, tls_key=key) as emulator:
         emulator.put_media(MEDIA)
         env = {
             "AIRFLOW_CONN_IMS_DEFAULT": emulator.connection_json(),
-            # Through OpenSSL's defaults, which aiohttp and the SDK's two ways load alike.
+            # A default of OpenSSL, which aiohttp and both methods of the SDK use.
             "SSL_CERT_FILE": str(certificate.trusted),
         }
 
-        def one(contestant: str) -> Sample:
+        def one(candidate: str) -> Sample:
             billed = emulator.bill()["jobs"]
-            sample = measure("submit", contestant, script="measured.py", home=str(directory), env=env)
+            sample = measure("submit", candidate, script="measured.py", home=str(directory), env=env)
             jobs = [job["job_id"] for job in emulator.jobs()]
             if emulator.bill()["jobs"] != billed + 1 or jobs[-1] != sample["job_id"]:
-                raise RuntimeError(f"{contestant} got {sample['job_id']!r}; the emulator's last jobs: {jobs[-2:]}")
+                raise RuntimeError(f"{candidate} returned {sample['job_id']!r}; last jobs of the emulator: {jobs[-2:]}")
             return sample
 
-        return interleave(CONTESTANTS, rounds, one)
+        return interleave(CANDIDATES, rounds, one)
 
 
 def report(samples: Samples) -> str:
-    """Return the table of one transport."""
+    """Return the table of one protocol."""
     rows = [
         [
             name,
@@ -86,7 +87,7 @@ def report(samples: Samples) -> str:
 
 
 def profile(samples: Samples) -> str:
-    """Return the table of where the CPU time goes; an import counts for who comes to it first."""
+    """Return the table of CPU time by part; a shared import counts for the row that imports it first."""
     parts = {part: None for runs in samples.values() for part in runs[0]["imports"]}
     rows = [
         [
@@ -95,7 +96,10 @@ def profile(samples: Samples) -> str:
         ]
         for part in parts
     ]
-    rest = ["other imports, and the call", *(_milliseconds([run["rest"] for run in runs]) for runs in samples.values())]
+    rest = [
+        "other imports and the request",
+        *(_milliseconds([run["rest"] for run in runs]) for runs in samples.values()),
+    ]
     return table(["CPU ms", *samples], [*rows, rest])
 
 
@@ -106,23 +110,25 @@ def _milliseconds(seconds: list[float]) -> str:
 
 def main() -> int:
     """Measure, print the report and return the exit status."""
-    options = arguments("CPU time of a cold submission, beside the typed SDK", rounds=7)
+    options = arguments("CPU time of a cold submission, compared with the typed SDK", rounds=7)
     results: dict[str, Samples] = {}
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
         certificate = self_signed(directory)
-        for transport, tls in (("http", False), ("https", True)):
-            results[transport] = run(directory, options.rounds, certificate, tls=tls)
+        for protocol, tls in (("http", False), ("https", True)):
+            results[protocol] = run(directory, options.rounds, certificate, tls=tls)
 
     text = ["# Cold submit", heading(options.rounds)]
-    for transport, samples in results.items():
-        text += [f"## {transport}", report(samples), profile(samples)]
+    for protocol, samples in results.items():
+        text += [f"## {protocol}", report(samples), profile(samples)]
     publish(options.results, "cold_submit", "\n\n".join(text))
-    ratios = {transport: ratio(samples[OURS], samples[BASE], "cpu") for transport, samples in results.items()}
-    return verdict(
+    ratios = {protocol: ratio(samples[OURS], samples[BASE], "cpu") for protocol, samples in results.items()}
+    return check_goals(
         {
-            f"{transport}: {share:.2f} of the typed sync client's CPU, goal at most {GOAL_RATIO}": share <= GOAL_RATIO
-            for transport, share in ratios.items()
+            f"{protocol}: {share:.2f} of the CPU time of the typed sync client, goal at most {GOAL_RATIO}": (
+                share <= GOAL_RATIO
+            )
+            for protocol, share in ratios.items()
         }
     )
 

@@ -1,6 +1,6 @@
-"""What it costs to import the provider in a DAG file, beside official providers.
+"""Cost of importing the provider in a DAG file, compared with official providers.
 
-Airflow imports a package such as ours anew at every parse of every DAG file that uses it.
+Airflow imports a package outside ``airflow.*`` again each time it parses a DAG file that uses the package.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Run by its path, a script has its own directory on the path and not the project's.
+# A script that is run by its path finds its own directory on the import path, but not the project's.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from airflow_provider_ims.get_provider_info import get_provider_info
@@ -18,6 +18,7 @@ from benchmarks.rounds import (
     MIB,
     MILLI,
     arguments,
+    check_goals,
     heading,
     interleave,
     measure,
@@ -25,7 +26,6 @@ from benchmarks.rounds import (
     publish,
     ratio,
     table,
-    verdict,
 )
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 GOAL_CPU_MS = 30.0
 GOAL_MIB = 1.0
-GOAL_FOREIGN_MODULES = 0
+GOAL_THIRD_PARTY_MODULES = 0
 
-OURS = "airflow_provider_ims, all for DAG files"
+OURS = "airflow_provider_ims, all modules for DAG files"
 OFFICIAL = {
     "alibaba oss": "airflow.providers.alibaba.cloud.operators.oss",
     "alibaba maxcompute": "airflow.providers.alibaba.cloud.operators.maxcompute",
@@ -44,11 +44,14 @@ OFFICIAL = {
     "databricks": "airflow.providers.databricks.operators.databricks",
     "google video_intelligence": "airflow.providers.google.cloud.operators.video_intelligence",
 }
-"""Operators of other providers that run jobs, and their modules."""
+"""Operators of official providers that run jobs, and their modules."""
 
 
 def provider_modules() -> list[str]:
-    """Return the modules that a DAG file can import, as our metadata has them; a trigger is loaded by who defers."""
+    """Return the modules of the provider metadata that a DAG file can import.
+
+    Without the trigger module: only the triggerer and tasks that defer load it.
+    """
     info = get_provider_info()
     modules = [
         module
@@ -60,13 +63,13 @@ def provider_modules() -> list[str]:
     return [*dict.fromkeys(modules + links)]
 
 
-def contestants() -> dict[str, list[str]]:
-    """Return who is measured, and the modules to import."""
+def candidates() -> dict[str, list[str]]:
+    """Return the modules to import for each candidate."""
     return {OURS: provider_modules(), **{name: [module] for name, module in OFFICIAL.items()}}
 
 
-def foreign(sample: Sample) -> list[str]:
-    """Return the imported modules that are neither Airflow's nor ours nor the standard library's."""
+def third_party(sample: Sample) -> list[str]:
+    """Return the imported modules that belong neither to Airflow, nor to this provider, nor to the standard library."""
     return [
         module
         for module in sample["modules"]
@@ -76,15 +79,15 @@ def foreign(sample: Sample) -> list[str]:
 
 def main() -> int:
     """Measure, print the report and return the exit status."""
-    options = arguments("import cost of the provider's modules on top of airflow.sdk", rounds=7)
-    modules = contestants()
+    options = arguments("import cost of the provider modules in addition to airflow.sdk", rounds=7)
+    modules = candidates()
     with tempfile.TemporaryDirectory() as home:
         samples = interleave(
             modules, options.rounds, lambda name: measure("imports", *modules[name], script="measured.py", home=home)
         )
     for sample in (sample for runs in samples.values() for sample in runs):
         sample["count"] = len(sample["modules"])
-        sample["foreign"] = len(foreign(sample))
+        sample["third_party"] = len(third_party(sample))
 
     ours = samples[OURS]
     rows = [
@@ -96,22 +99,23 @@ def main() -> int:
             f"{median(runs, 'wall') * MILLI:.0f} ms",
             f"{median(runs, 'rss') / MIB:.1f} MiB",
             f"{median(runs, 'count'):.0f}",
-            f"{median(runs, 'foreign'):.0f}",
+            f"{median(runs, 'third_party'):.0f}",
         ]
         for name, runs in samples.items()
     ]
-    header = ["on top of airflow.sdk", "CPU, ours = 1", "wall, ours = 1", "CPU", "wall", "memory", "modules", "foreign"]
+    columns = ["CPU, ours = 1", "wall, ours = 1", "CPU", "wall", "memory", "modules", "third-party"]
+    header = ["in addition to airflow.sdk", *columns]
     cpu, memory = median(ours, "cpu") * MILLI, median(ours, "rss") / MIB
-    strangers = sorted({module for run in ours for module in foreign(run)})
+    unwanted = sorted({module for run in ours for module in third_party(run)})
     text = "\n\n".join(["# Import", heading(options.rounds), table(header, rows)])
     publish(options.results, "import_cost", text)
-    named = f" ({', '.join(strangers[:5])} ...)" if strangers else ""
-    return verdict(
+    names = f" ({', '.join(unwanted[:5])} ...)" if unwanted else ""
+    return check_goals(
         {
             f"ours: {cpu:.1f} ms CPU, goal at most {GOAL_CPU_MS:.0f}": cpu <= GOAL_CPU_MS,
             f"ours: {memory:.1f} MiB, goal at most {GOAL_MIB:.0f}": memory <= GOAL_MIB,
-            f"ours: {len(strangers)} foreign modules{named}, goal {GOAL_FOREIGN_MODULES}": (
-                len(strangers) <= GOAL_FOREIGN_MODULES
+            f"ours: {len(unwanted)} third-party modules{names}, goal {GOAL_THIRD_PARTY_MODULES}": (
+                len(unwanted) <= GOAL_THIRD_PARTY_MODULES
             ),
         }
     )

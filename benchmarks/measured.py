@@ -1,9 +1,9 @@
-"""What the fresh processes run: ``measured.py imports MODULE ...`` or ``measured.py submit CONTESTANT``.
+"""Script of the fresh processes: ``measured.py imports MODULE ...`` or ``measured.py submit CANDIDATE``.
 
 The last line of the output is the measurement, as JSON.
 
-The measuring starts after ``import airflow.sdk``, which every Airflow process has loaded before it comes to a provider.
-Nothing is imported up here that ``airflow.sdk`` does not load itself: it would be taken off what is measured.
+The measurement starts after ``import airflow.sdk``, which every Airflow process loads before it loads a provider.
+This module imports at its top only what ``airflow.sdk`` loads too: the measurement would not include other modules.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 MEDIA = "oss://bucket/film.mp4"
 
-WATCHED = {
+TIMED_MODULES = {
     "airflow_provider_ims.hooks.ims": "our hook",
     "airflow_provider_ims.api.client": "our client",
-    "airflow.sdk.execution_time.supervisor": "Airflow's reader of connections",
+    "airflow.sdk.execution_time.supervisor": "Airflow's task supervisor",
     "aiohttp": "aiohttp",
     "requests": "requests",
     "jmespath": "jmespath",
@@ -39,11 +39,11 @@ WATCHED = {
     "alibabacloud_ice20201109.client": "the SDK's typed client and models",
     "alibabacloud_ice20201109.models": "the SDK's typed client and models",
 }
-"""Modules whose import is timed, with all that they import, and the name of their row in the report."""
+"""Modules whose import is timed, and the names of their rows in the report."""
 
 
 class Stopwatch(AbstractContextManager["Stopwatch"]):
-    """CPU time of this process (user and system, all threads), wall time and memory of a ``with`` block."""
+    """Measures a ``with`` block: CPU time (user and system, all threads), wall time and growth of resident memory."""
 
     def __enter__(self) -> Self:
         """Start."""
@@ -60,10 +60,11 @@ class Stopwatch(AbstractContextManager["Stopwatch"]):
         self.rss = _rss() - self._rss
 
 
-class ImportClock(MetaPathFinder):
-    """Times the imports of :data:`WATCHED`, each without the watched ones inside it.
+class ImportTimer(MetaPathFinder):
+    """Measures the CPU time of the imports of :data:`TIMED_MODULES`, each without the timed imports inside it.
 
-    Who imports a module first pays for it, as in life: aiohttp costs the SDK's signer nothing where it is loaded.
+    A shared import counts for the module that imports it first: if aiohttp is already loaded, it adds nothing to the
+    import of the SDK's signer.
     """
 
     def __init__(self) -> None:
@@ -73,8 +74,8 @@ class ImportClock(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find a watched module and see to it that its execution is timed."""
-        row = WATCHED.get(fullname)
+        """Find a timed module, and wrap its execution with a timer."""
+        row = TIMED_MODULES.get(fullname)
         spec = PathFinder.find_spec(fullname, path, target) if row else None
         if row is None or spec is None or spec.loader is None:
             return None
@@ -96,7 +97,7 @@ class ImportClock(MetaPathFinder):
 
 
 def imports(modules: Sequence[str]) -> dict[str, Any]:
-    """Import modules and report what they cost."""
+    """Import modules and return the measurement."""
     before = set(sys.modules)
     with Stopwatch() as watch:
         for module in modules:
@@ -109,47 +110,47 @@ def imports(modules: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def submit(contestant: str) -> dict[str, Any]:
-    """Submit one job, cold, and report what it cost."""
+def submit(candidate: str) -> dict[str, Any]:
+    """Submit one job as the first request of the process, and return the measurement."""
     connection = json.loads(os.environ["AIRFLOW_CONN_IMS_DEFAULT"])
     before = len(sys.modules)
-    clock = ImportClock()
-    sys.meta_path.insert(0, clock)
+    timer = ImportTimer()
+    sys.meta_path.insert(0, timer)
     with Stopwatch() as watch:
-        job_id = CONTESTANTS[contestant](connection)
+        job_id = CANDIDATES[candidate](connection)
     return {
         "job_id": job_id,
         "cpu": watch.cpu,
         "wall": watch.wall,
         "rss": watch.rss,
         "modules": len(sys.modules) - before,
-        "imports": clock.cpu,
-        "rest": watch.cpu - sum(clock.cpu.values()),
+        "imports": timer.cpu,
+        "rest": watch.cpu - sum(timer.cpu.values()),
     }
 
 
 def ours(_connection: dict[str, Any]) -> str:
-    """Submit with the provider's hook, which reads the connection itself."""
+    """Submit with the hook of this provider, which reads the Airflow connection itself."""
     from airflow_provider_ims.hooks.ims import ImsHook  # noqa: PLC0415 - measured
 
     return ImsHook().submit_copyright_extract_job(MEDIA)
 
 
 def typed_sync(connection: dict[str, Any]) -> str:
-    """Submit with the official typed client, as its documentation does."""
+    """Submit with the synchronous method of the official typed client, as its documentation does."""
     client, request = _typed(connection)
     return str(client.submit_copyright_extract_job(request).body.data.job_id)
 
 
 def typed_async(connection: dict[str, Any]) -> str:
-    """Submit with the official typed client's asynchronous method."""
+    """Submit with the asynchronous method of the official typed client."""
     import asyncio  # noqa: PLC0415 - measured
 
     client, request = _typed(connection)
     return str(asyncio.run(client.submit_copyright_extract_job_async(request)).body.data.job_id)
 
 
-CONTESTANTS: dict[str, Callable[[dict[str, Any]], str]] = {
+CANDIDATES: dict[str, Callable[[dict[str, Any]], str]] = {
     "ours": ours,
     "typed SDK, sync": typed_sync,
     "typed SDK, async": typed_async,
@@ -177,18 +178,18 @@ def _typed(connection: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _rss() -> int:
-    """Return this process's resident memory in bytes; psutil comes with Airflow, which has loaded it."""
+    """Return the resident memory of this process in bytes; Airflow has already loaded psutil."""
     import psutil  # type: ignore[import-untyped]  # noqa: PLC0415
 
     return int(psutil.Process().memory_info().rss)
 
 
 def main() -> None:
-    """Load what is common to all, measure, and print the measurement."""
+    """Load ``airflow.sdk``, measure, and print the measurement."""
     import_module("airflow.sdk")
-    what, *arguments = sys.argv[1:]
-    report = imports(arguments) if what == "imports" else submit(*arguments)
-    print(json.dumps(report))
+    kind, *arguments = sys.argv[1:]
+    sample = imports(arguments) if kind == "imports" else submit(*arguments)
+    print(json.dumps(sample))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Interleaved rounds in fresh processes, and their report."""
+"""Run benchmarks in interleaved rounds of fresh processes, and write their reports."""
 
 from __future__ import annotations
 
@@ -17,14 +17,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 Sample: TypeAlias = dict[str, Any]
-"""One measurement of one process; empty where it came to no end."""
+"""One measurement of one process; empty if the process timed out."""
 Samples: TypeAlias = dict[str, list[Sample]]
-"""The measurements of each contestant, one for each round."""
+"""The measurements of each candidate, one for each round."""
 
 _HERE = Path(__file__).parent
 _RESULTS = _HERE / "results"
-# Settings of the caller that would change what is measured. The SDK ignores NO_PROXY, so the proxies must go.
-_FOREIGN = ("AIRFLOW", "ALIBABA", "DEBUG", "PYTHONDONTWRITEBYTECODE", "PYTHONWARNINGS", "HTTP_PROXY", "HTTPS_PROXY")
+# Variables of the caller that would change the measurement. The SDK ignores NO_PROXY, so the proxies are removed too.
+_REMOVED_VARIABLES = (
+    "AIRFLOW",
+    "ALIBABA",
+    "DEBUG",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONWARNINGS",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+)
 _TIMEOUT = 120.0
 _PACKAGES = (
     "apache-airflow",
@@ -38,11 +46,9 @@ MIB = 2**20
 
 
 def arguments(description: str, rounds: int) -> argparse.Namespace:
-    """Parse the command line that the benchmarks share: ``rounds``, and ``results`` for the directory to write to."""
+    """Parse the command line that all benchmarks share: ``rounds``, and ``results`` for the output directory."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
-        "--rounds", type=int, default=rounds, help=f"measured rounds, after one that warms up ({rounds})"
-    )
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"number of measured rounds ({rounds})")
     parser.add_argument("--results", type=Path, metavar="DIRECTORY", default=_RESULTS, help="directory of the report")
     options = parser.parse_args()
     if options.rounds < 1:
@@ -53,34 +59,42 @@ def arguments(description: str, rounds: int) -> argparse.Namespace:
 def measure(
     *args: str, script: str, home: str, env: Mapping[str, str] | None = None, timeout: float = _TIMEOUT
 ) -> Sample:
-    """Run a script of this directory in a fresh process and return what it measured: the last line of its output.
+    """Run a script of this directory in a fresh process and return its measurement: the last line of its output.
 
-    :param args: its arguments
-    :param script: its file
+    :param args: arguments of the script
+    :param script: file name of the script
     :param home: AIRFLOW_HOME of the process
     :param env: further environment variables
-    :param timeout: in seconds
+    :param timeout: timeout of the process, in seconds
+    :raises RuntimeError: if the process fails
+    :raises subprocess.TimeoutExpired: if it does not end within the timeout
     """
-    clean = {name: value for name, value in os.environ.items() if not name.upper().startswith(_FOREIGN)}
-    done = subprocess.run(
+    inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith(_REMOVED_VARIABLES)}
+    completed = subprocess.run(
         [sys.executable, str(_HERE / script), *args],
-        env={**clean, "AIRFLOW_HOME": home, **(env or {})},
+        env={**inherited, "AIRFLOW_HOME": home, **(env or {})},
         cwd=home,
         capture_output=True,
         text=True,
         timeout=timeout,
         check=False,
     )
-    if done.returncode:
-        raise RuntimeError(f"{script} {' '.join(args)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-    sample: Sample = json.loads(done.stdout.splitlines()[-1])
+    if completed.returncode:
+        output = f"{completed.stdout}\n{completed.stderr}"
+        raise RuntimeError(f"{script} {' '.join(args)} failed with exit status {completed.returncode}:\n{output}")
+    sample: Sample = json.loads(completed.stdout.splitlines()[-1])
     return sample
 
 
 def interleave(names: Iterable[str], rounds: int, run: Callable[[str], Sample], *, warm_up: bool = True) -> Samples:
-    """Run every contestant once in each round; a first round writes byte code and fills caches, and does not count.
+    """Run each candidate once in each round.
 
-    The order turns by one each round: on a busy machine the place in a round would otherwise favour somebody.
+    The order rotates by one in each round: on a busy machine a fixed position in the round would bias the results.
+
+    :param names: the candidates
+    :param rounds: number of measured rounds
+    :param run: measures one candidate
+    :param warm_up: whether to run one more round first, which writes byte code and fills caches and is not measured
     """
     order = list(names)
     samples: Samples = {name: [] for name in order}
@@ -95,30 +109,30 @@ def interleave(names: Iterable[str], rounds: int, run: Callable[[str], Sample], 
 
 
 def median(samples: Sequence[Sample], key: str) -> float:
-    """Return the median of a measurement."""
+    """Return the median of one value of the measurements."""
     values: list[float] = [sample[key] for sample in samples]
     return statistics.median(values)
 
 
 def ratio(samples: Sequence[Sample], base: Sequence[Sample], key: str) -> float:
-    """Return the median of the rounds' ratios: the two processes of a round ran under the same load."""
+    """Return the median of the ratios within the rounds: the processes of one round ran under the same load."""
     values: list[float] = [one[key] / other[key] for one, other in zip(samples, base, strict=True)]
     return statistics.median(values)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown; all columns but the first are numbers."""
+    """Return a Markdown table; all columns except the first contain numbers."""
     lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what was measured."""
+    """Return the versions of Python and of the measured packages."""
     return {"Python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
 
 
 def heading(rounds: int, processes: str = "fresh processes") -> str:
-    """Return the line that says how a report was measured, and with which versions."""
+    """Return the first line of a report: how it was measured, and with which versions."""
     return f"{rounds} rounds, {processes}. " + ", ".join(f"{name} {number}" for name, number in versions().items())
 
 
@@ -127,8 +141,8 @@ def goal_list(goals: Mapping[str, bool]) -> str:
     return "\n".join(f"- {'met' if met else 'MISSED'}: {goal}" for goal, met in goals.items())
 
 
-def verdict(goals: Mapping[str, bool]) -> int:
-    """Print which goals were met, and return the exit status: 1 if one was missed."""
+def check_goals(goals: Mapping[str, bool]) -> int:
+    """Print which goals are met, and return the exit status: 1 if a goal is missed."""
     for goal, met in goals.items():
         print(f"{'met   ' if met else 'MISSED'} {goal}")
     return 0 if all(goals.values()) else 1
@@ -147,14 +161,14 @@ def publish(directory: Path, name: str, text: str) -> None:
 
 
 def plot(path: Path, title: str, jobs: Sequence[int], lines: Mapping[str, Sequence[float]]) -> None:
-    """Draw a line for each contestant, both axes logarithmic.
+    """Plot one line for each candidate; both axes are logarithmic.
 
-    :param path: the picture
-    :param title: what is shown
-    :param jobs: the numbers of waiting jobs
-    :param lines: the contestants' values for them
+    :param path: the image file
+    :param title: title of the plot
+    :param jobs: x values: the numbers of waiting jobs
+    :param lines: y values of each candidate
     """
-    from matplotlib.figure import Figure  # noqa: PLC0415 - only for who draws
+    from matplotlib.figure import Figure  # noqa: PLC0415 - only the waiting benchmark needs it
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()

@@ -1,7 +1,7 @@
-"""A service whose every job is running: ``service.py CERTIFICATE KEY``, on a port of its own, which it prints.
+"""A service for which every job is running: ``service.py CERTIFICATE KEY``. It prints the port that it listens on.
 
-Faster than the emulator, which verifies what it is sent: with that, the server would be what is measured. A GET is
-answered with the number of connections that were opened so far.
+It does not verify requests, so it is faster than the emulator, which would limit the throughput of the candidates. The
+response to a GET request is the number of connections that clients have opened so far.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import re
 import ssl
 import sys
 
-_ANSWER = json.dumps({"RequestId": "R", "StatusCode": 200, "Message": "ok", "Data": {}}).encode()
+_RESPONSE = json.dumps({"RequestId": "R", "StatusCode": 200, "Message": "ok", "Data": {}}).encode()
 _BODY_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 class Service(asyncio.Protocol):
-    """One connection."""
+    """One connection of a client."""
 
     opened = 0
 
@@ -26,13 +26,13 @@ class Service(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count it."""
+        """Count the connection."""
         Service.opened += 1
         assert isinstance(transport, asyncio.Transport)  # noqa: S101
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer each request that is complete."""
+        """Send a response to each complete request."""
         self._received += data
         while (end := self._received.find(b"\r\n\r\n")) >= 0:
             head = self._received[:end]
@@ -41,7 +41,7 @@ class Service(asyncio.Protocol):
             if len(self._received) < end:
                 return
             self._received = self._received[end:]
-            body = str(Service.opened).encode() if head.startswith(b"GET") else _ANSWER
+            body = str(Service.opened).encode() if head.startswith(b"GET") else _RESPONSE
             if self._transport is not None:
                 self._transport.write(
                     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
@@ -50,7 +50,7 @@ class Service(asyncio.Protocol):
 
 
 async def serve(certificate: str, key: str) -> None:
-    """Serve until the process is ended."""
+    """Serve until the process is killed."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
     loop = asyncio.get_running_loop()

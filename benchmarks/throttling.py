@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from airflow_provider_ims.api.rate_limit import RateLimiter
 from airflow_provider_ims.exceptions import ImsThrottledError
-from benchmarks.rounds import arguments, goal_list, heading, interleave, median, publish, ratio, table, verdict
+from benchmarks.rounds import arguments, check_goals, goal_list, heading, interleave, median, publish, ratio, table
 
 if TYPE_CHECKING:
     from benchmarks.rounds import Sample, Samples
@@ -126,7 +126,7 @@ def main() -> int:
     load = f"Limit {LIMIT} per second, {CLIENTS} coroutines that always have a request to send, {SECONDS:.0f} s each"
     text = ["# Throttling", f"{heading(options.rounds, 'one process')}. {load}.", report(samples)]
     publish(options.results, "throttling", "\n\n".join([*text, "## Goals", goal_list(goals)]))
-    return verdict(goals)
+    return check_goals(goals)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""What the fresh processes of ``waiting.py`` run: so many jobs that are waited for on one event loop.
+"""Script of the fresh processes of ``waiting.py``: wait for a number of jobs on one event loop.
 
-``waiters.py CONTESTANT JOBS INTERVAL SECONDS``: an interval of 0 asks again at once. The last line of the output is
-the measurement, as JSON. Measuring starts when each job was asked for once, or after a while where that takes too long.
+``waiters.py CANDIDATE JOBS INTERVAL SECONDS``: with an interval of 0, each job is polled again at once. The last line
+of the output is the measurement, as JSON. The measurement starts when each job has been polled once, or after a
+timeout.
 """
 
 from __future__ import annotations
@@ -21,43 +22,42 @@ import psutil  # type: ignore[import-untyped] # a dependency of Airflow, which s
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    Count = Callable[[], None]
     Wait = Callable[[str], Coroutine[Any, Any, None]]
 
-_SAMPLE = 0.02
-"""Seconds between two looks at how late the event loop is."""
-_LONGEST_START = 60.0
+_SAMPLE_INTERVAL = 0.02
+"""Seconds between two measurements of the event loop's delay."""
+_START_TIMEOUT = 60.0
 
 
-class Contest:
-    """Counts the polls of a contestant.
+class PollCounter:
+    """Counts the polls of a candidate.
 
     :param interval: seconds between two polls of a job, 0 for none
     """
 
     def __init__(self, interval: float) -> None:
-        # All of them pause, be it for a moment: between two polls of a job there is a timer in life too.
+        # Never 0: each candidate has a timer between two polls of a job, as in production.
         self.interval = interval or 1e-9
         self.polls = 0
         self.failed = 0
-        self.asked: set[str] = set()
+        self.polled: set[str] = set()
 
-    async def keep_asking(self, job_id: str, ask: Callable[[str], Awaitable[object]]) -> None:
-        """Ask for a job again and again, evenly spread: the loop that everybody writes."""
-        await asyncio.sleep(random.uniform(0, self.interval))  # noqa: S311 - spreads load
+    async def poll_forever(self, job_id: str, poll: Callable[[str], Awaitable[object]]) -> None:
+        """Poll a job in a simple loop; the first polls of all jobs are spread evenly over the interval."""
+        await asyncio.sleep(random.uniform(0, self.interval))  # noqa: S311 - spreads the load
         while True:
             try:
-                await ask(job_id)
-            except Exception:  # noqa: BLE001 - counted: the SDK raises RuntimeError, OSError and its own
+                await poll(job_id)
+            except Exception:  # noqa: BLE001 - counted: the SDK raises many exception types
                 self.failed += 1
             else:
                 self.polls += 1
-            self.asked.add(job_id)
+            self.polled.add(job_id)
             await asyncio.sleep(self.interval)
 
 
-async def ours(contest: Contest) -> Wait:
-    """JobWait as the triggerer does, with a trigger for each job."""
+async def ours(counter: PollCounter) -> Wait:
+    """Wait as the triggerer does, with one trigger for each job."""
     from airflow_provider_ims.jobs import polling  # noqa: PLC0415 - measured
     from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT  # noqa: PLC0415
     from airflow_provider_ims.triggers.job import ImsJobTrigger  # noqa: PLC0415
@@ -65,8 +65,8 @@ async def ours(contest: Contest) -> Wait:
     on_response = polling.JobWait.on_response
 
     def count(wait: polling.JobWait, *args: Any) -> Any:
-        contest.polls += 1
-        contest.asked.add(wait.job_id)
+        counter.polls += 1
+        counter.polled.add(wait.job_id)
         return on_response(wait, *args)
 
     polling.JobWait.on_response = count  # type: ignore[method-assign, assignment]
@@ -77,8 +77,8 @@ async def ours(contest: Contest) -> Wait:
             job_id,
             since=time.time(),
             deadline=time.time() + 86_400,
-            poll_interval=contest.interval,
-            max_poll_interval=contest.interval,
+            poll_interval=counter.interval,
+            max_poll_interval=counter.interval,
             polls=1,
         )
         trigger = ImsJobTrigger(wait=wait.to_primitives())
@@ -88,29 +88,29 @@ async def ours(contest: Contest) -> Wait:
     return wait
 
 
-async def sdk_async(contest: Contest) -> Wait:
-    """JobWait with the typed client's asynchronous method."""
+async def sdk_async(counter: PollCounter) -> Wait:
+    """Wait with the asynchronous method of the typed client."""
     client, models = _typed()
 
-    async def ask(job_id: str) -> None:
+    async def poll(job_id: str) -> None:
         await client.query_copyright_extract_job_async(models.QueryCopyrightExtractJobRequest(job_id=job_id))
 
-    return lambda job_id: contest.keep_asking(job_id, ask)
+    return lambda job_id: counter.poll_forever(job_id, poll)
 
 
-async def sdk_threads(contest: Contest) -> Wait:
-    """JobWait with the typed client's synchronous method in the loop's pool of threads."""
+async def sdk_threads(counter: PollCounter) -> Wait:
+    """Wait with the synchronous method of the typed client in the thread pool of the event loop."""
     client, models = _typed()
 
-    async def ask(job_id: str) -> None:
+    async def poll(job_id: str) -> None:
         request = models.QueryCopyrightExtractJobRequest(job_id=job_id)
         await asyncio.to_thread(client.query_copyright_extract_job, request)
 
-    return lambda job_id: contest.keep_asking(job_id, ask)
+    return lambda job_id: counter.poll_forever(job_id, poll)
 
 
-async def bare(contest: Contest) -> Wait:
-    """JobWait with aiohttp alone and headers made once: what no client can do without."""
+async def bare(counter: PollCounter) -> Wait:
+    """Wait with aiohttp alone and headers that are signed once: the least that a client must do."""
     import aiohttp  # noqa: PLC0415 - measured
 
     from airflow_provider_ims.api.signature import percent_encode, signed_headers  # noqa: PLC0415
@@ -124,14 +124,14 @@ async def bare(contest: Contest) -> Wait:
     headers = signed_headers(key, **of_call, date="2026-01-31T23:59:59Z", nonce="n")
     session = aiohttp.ClientSession()
 
-    async def ask(_job_id: str) -> None:
+    async def poll(_job_id: str) -> None:
         async with session.post(f"{endpoint}/?{query}", headers=headers) as response:
             await response.read()
 
-    return lambda job_id: contest.keep_asking(job_id, ask)
+    return lambda job_id: counter.poll_forever(job_id, poll)
 
 
-CONTESTANTS: dict[str, Callable[[Contest], Awaitable[Wait]]] = {
+CANDIDATES: dict[str, Callable[[PollCounter], Awaitable[Wait]]] = {
     "ours": ours,
     "bare aiohttp": bare,
     "SDK, threads": sdk_threads,
@@ -139,31 +139,31 @@ CONTESTANTS: dict[str, Callable[[Contest], Awaitable[Wait]]] = {
 }
 
 
-async def measure(contestant: str, jobs: int, interval: float, seconds: float) -> dict[str, Any]:
-    """Let a contestant wait for jobs, and report what that costs."""
-    contest = Contest(interval)
-    wait = await CONTESTANTS[contestant](contest)
-    # One job beforehand loads and connects what all share.
+async def measure(candidate: str, jobs: int, interval: float, seconds: float) -> dict[str, Any]:
+    """Wait for jobs with a candidate, and return the measurement."""
+    counter = PollCounter(interval)
+    wait = await CANDIDATES[candidate](counter)
+    # One job first: it loads the modules and opens the connection that all jobs share.
     first = asyncio.create_task(wait("first"))
-    await _until(lambda: "first" in contest.asked, _LONGEST_START + interval)
+    await _wait_until(lambda: "first" in counter.polled, _START_TIMEOUT + interval)
     first.cancel()
     await asyncio.wait([first])
     gc.collect()
     memory = _rss()
-    contest.asked.clear()
+    counter.polled.clear()
     tasks = [asyncio.create_task(wait(f"job-{number}")) for number in range(jobs)]
-    await _until(lambda: len(contest.asked) == jobs, max(_LONGEST_START / 4, 1.2 * interval))
-    # The start has left its garbage, which is not to be swept while the wait is measured.
+    await _wait_until(lambda: len(counter.polled) == jobs, max(_START_TIMEOUT / 4, 1.2 * interval))
+    # Collect the garbage of the start now, so that it is not collected during the measurement.
     gc.collect()
     stalls: list[float] = []
-    watchman = asyncio.create_task(_watch(stalls))
-    polls, failed, cpu, begun = contest.polls, contest.failed, time.process_time(), time.perf_counter()
+    monitor = asyncio.create_task(_record_stalls(stalls))
+    polls, failed, cpu, start = counter.polls, counter.failed, time.process_time(), time.perf_counter()
     await asyncio.sleep(seconds)
-    wall, cpu = time.perf_counter() - begun, time.process_time() - cpu
-    polls, failed = contest.polls - polls, contest.failed - failed
-    watchman.cancel()
+    wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+    polls, failed = counter.polls - polls, counter.failed - failed
+    monitor.cancel()
     gc.collect()
-    grown = _rss() - memory
+    memory = _rss() - memory
     if ended := [task for task in tasks if task.done()]:
         raise RuntimeError(f"{len(ended)} waits have ended, the first with {ended[0].exception()!r}")
     stalls.sort()
@@ -178,23 +178,23 @@ async def measure(contestant: str, jobs: int, interval: float, seconds: float) -
         "stall_p50": stalls[len(stalls) // 2],
         "stall_p99": stalls[int(len(stalls) * 0.99)],
         "stall_max": stalls[-1],
-        "memory_per_job": grown / jobs,
+        "memory_per_job": memory / jobs,
     }
 
 
-async def _watch(stalls: list[float]) -> None:
-    """Note how late the loop wakes up a coroutine, in seconds."""
+async def _record_stalls(stalls: list[float]) -> None:
+    """Record how late the event loop resumes a sleeping coroutine, in seconds."""
     loop = asyncio.get_running_loop()
     while True:
-        due = loop.time() + _SAMPLE
-        await asyncio.sleep(_SAMPLE)
+        due = loop.time() + _SAMPLE_INTERVAL
+        await asyncio.sleep(_SAMPLE_INTERVAL)
         stalls.append(loop.time() - due)
 
 
-async def _until(is_so: Callable[[], bool], longest: float) -> None:
-    deadline = time.monotonic() + longest
-    while not is_so() and time.monotonic() < deadline:  # noqa: ASYNC110 - an event would have to be counted down
-        await asyncio.sleep(_SAMPLE)
+async def _wait_until(condition: Callable[[], bool], timeout: float) -> None:  # noqa: ASYNC109 - no error if it is over
+    deadline = time.monotonic() + timeout
+    while not condition() and time.monotonic() < deadline:  # noqa: ASYNC110 - an event would need a counter
+        await asyncio.sleep(_SAMPLE_INTERVAL)
 
 
 def _connection() -> dict[str, Any]:
@@ -219,12 +219,12 @@ def _rss() -> int:
 
 def main() -> None:
     """Measure, and print the measurement."""
-    contestant, jobs, interval, seconds = sys.argv[1:]
+    candidate, jobs, interval, seconds = sys.argv[1:]
     # The SDK opens a connection for each call.
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    report = asyncio.run(measure(contestant, int(jobs), float(interval), float(seconds)))
-    print(json.dumps(report), flush=True)
-    # Without the goodbyes of thousands of tasks.
+    sample = asyncio.run(measure(candidate, int(jobs), float(interval), float(seconds)))
+    print(json.dumps(sample), flush=True)
+    # Skips the cleanup of thousands of connections at exit.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""The benchmarks run: what they measure is for ``make bench``."""
+"""The benchmarks run in a short form; the full measurement is ``make bench``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from benchmarks.rounds import Sample
 
 
-def test_everybody_waits(tmp_path: Path) -> None:
-    """Each contestant asks for its jobs over TLS and gets answers; ours shares its connections."""
+def test_all_candidates_poll(tmp_path: Path) -> None:
+    """Each candidate polls its jobs over TLS without failures; ours shares its connections."""
     samples = waiting.run(3, 0.0, 0.5, 1, tmp_path)
-    assert set(samples) == set(waiting.CONTESTANTS)
+    assert set(samples) == set(waiting.CANDIDATES)
     for name, (sample,) in samples.items():
         assert sample["polls"] > 0, name
         assert sample["failed"] == 0, name
@@ -26,7 +26,7 @@ def test_everybody_waits(tmp_path: Path) -> None:
         assert sample["stall_max"] >= sample["stall_p99"] >= sample["stall_p50"] >= 0, name
     assert 1 <= samples[waiting.OURS][0]["connections"] <= 4
     report = waiting.report({3: samples}, waiting.BARE)
-    assert all(f"3 · {name}" in report for name in waiting.CONTESTANTS)
+    assert all(f"3 · {name}" in report for name in waiting.CANDIDATES)
 
 
 def test_halving_avoids_throttled_requests() -> None:
@@ -39,22 +39,22 @@ def test_halving_avoids_throttled_requests() -> None:
         assert f"{quota} · {throttling.HALVING}" in throttling.report(samples)
 
 
-def test_rounds_turn() -> None:
-    """Nobody is always first, and a warming-up round does not count."""
-    ran: list[str] = []
+def test_order_rotates() -> None:
+    """The order of the candidates rotates in each round, and the warm-up round is not measured."""
+    order: list[str] = []
 
     def run(name: str) -> Sample:
-        ran.append(name)
-        return {"number": len(ran)}
+        order.append(name)
+        return {"number": len(order)}
 
     samples = interleave("ab", 2, run)
-    assert ran == ["a", "b", "b", "a", "a", "b"]
+    assert order == ["a", "b", "b", "a", "a", "b"]
     assert samples == {"a": [{"number": 4}, {"number": 5}], "b": [{"number": 3}, {"number": 6}]}
 
 
 @pytest.mark.parametrize("name", ["import_cost", "cold_submit", "waiting", "throttling"])
 def test_results_exist(name: str) -> None:
-    """The tables that the documentation links to exist, and name the versions that were measured."""
+    """The tables that the documentation links to exist and contain the measured versions."""
     text = (waiting._HERE / "results" / f"{name}.md").read_text(encoding="utf-8")
     assert "Python 3." in text
     assert "apache-airflow 3." in text
