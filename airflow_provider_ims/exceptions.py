@@ -40,11 +40,13 @@ class ImsTransportError(ImsError):
     :param problem: what failed, on what and why
     :param advice: what to do
     :param sent: whether the request may have left this machine before the failure
+    :param is_broken: whether the connection broke after that; False for a time-out
     """
 
-    def __init__(self, problem: str, *, advice: str = "", sent: bool = False) -> None:
+    def __init__(self, problem: str, *, advice: str = "", sent: bool = False, is_broken: bool = False) -> None:
         super().__init__(problem, advice=advice)
         self.sent = sent
+        self.is_broken = is_broken
 
 
 class ImsApiError(ImsError):

@@ -90,8 +90,8 @@ class ImsClient:
                 )
             try:
                 return await self._send(self._session, request)
-            except _ConnectionBrokenError:
-                if not request.is_read:
+            except ImsTransportError as error:
+                if not (error.is_broken and request.is_read):
                     raise
             # Other kept connections may be closed too.
             async with self._new_session(aiohttp.TCPConnector(force_close=True)) as session:
@@ -190,16 +190,12 @@ class ImsClient:
                 f"{request.description} was not sent: {host} could not be reached: {why}.",
                 advice="Look at the network, the proxy and the connection's region, network and endpoint.",
             )
-        is_broken = isinstance(error, aiohttp.ClientConnectionError) and not isinstance(error, TimeoutError)
-        return (_ConnectionBrokenError if is_broken else ImsTransportError)(
+        return ImsTransportError(
             f"{request.description} was sent to {host} and no response came back: {why}.",
             advice="Look at the network, or raise the connection's read_timeout.",
             sent=True,
+            is_broken=isinstance(error, aiohttp.ClientConnectionError) and not isinstance(error, TimeoutError),
         )
-
-
-class _ConnectionBrokenError(ImsTransportError):
-    """The connection of a request broke before its response was complete."""
 
 
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
