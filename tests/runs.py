@@ -1,4 +1,4 @@
-"""Runs of DAGs in a whole Airflow (scheduler, triggerer, API server and workers as processes), and what they cost."""
+"""Runs of DAGs in a whole Airflow (scheduler, triggerer, API server and workers as processes), and their bills."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ needs_airflow_3 = pytest.mark.skipif(
     AIRFLOW < (3,), reason="StandaloneAirflow uses the REST API and the login of Airflow 3"
 )
 needs_a_store = pytest.mark.skipif(
-    AIRFLOW < (3, 3), reason="before Airflow 3.3 nothing is kept from one attempt of a task to the next"
+    AIRFLOW < (3, 3), reason="before Airflow 3.3 there is no state store that outlives an attempt"
 )
 
 TASK = "extract"
-PATIENCE = 240.0
-"""Seconds in which anything that is waited for has happened, on a slow machine too."""
+TIMEOUT = 240.0
+"""Seconds. Long enough for everything that the tests wait for, also on a slow machine."""
 
 SETTINGS = {
-    # A triggerer is taken for dead after seconds, not after half a minute.
+    # A triggerer counts as dead after a few seconds, not after half a minute.
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "4",
-    # A worker learns from the answer to its heartbeat that its task was marked.
+    # A worker learns from the response to its heartbeat that its task was marked.
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
 }
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """JobWait until no other process of the tests is in here: two whole Airflows starve each other on two cores."""
+def exclusive() -> Iterator[None]:
+    """Wait until no other test process runs a whole Airflow: two cores are not enough for two of them."""
     with Path(__file__).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -54,22 +54,22 @@ def alone() -> Iterator[None]:
 
 @contextmanager
 def whole_airflow(sandbox: AirflowSandbox, **settings: str) -> Iterator[StandaloneAirflow]:
-    """Run an Airflow that does not wait for its own pauses, on a port that no other test's Airflow takes.
+    """Run an Airflow with short intervals, on a free port.
 
     :param settings: further environment variables
     """
-    with alone(), StandaloneAirflow(sandbox, port=free_port(), env={**SETTINGS, **settings}) as airflow:
+    with exclusive(), StandaloneAirflow(sandbox, port=free_port(), env={**SETTINGS, **settings}) as airflow:
         yield airflow
 
 
 def media_of(dag_id: str) -> str:
-    """Return the video of a DAG."""
+    """Return the URL of the video of a DAG."""
     return f"oss://waiting/{dag_id}.mp4"
 
 
 @dataclass(frozen=True)
 class Run:
-    """The one run of a DAG, and what the emulator knows of its jobs."""
+    """A run of a DAG, and the emulator that has its jobs."""
 
     airflow: StandaloneAirflow
     emulator: EmulatorProcess
@@ -78,37 +78,37 @@ class Run:
 
     @property
     def media(self) -> str:
-        """The DAG's video."""
+        """The URL of the DAG's video."""
         return media_of(self.dag_id)
 
     def wait_for_end(self) -> str:
-        """JobWait until the run has ended, and return ``success`` or ``failed``."""
-        return self.airflow.wait_for_run(self.dag_id, self.run_id, PATIENCE)
+        """Wait until the run has ended, and return ``success`` or ``failed``."""
+        return self.airflow.wait_for_run(self.dag_id, self.run_id, TIMEOUT)
 
     def wait_until_polled(self, state: str) -> dict[str, Any]:
-        """JobWait until the task is in a state and its job was asked for twice, and return the job."""
+        """Wait until the task is in a state and its job was polled twice, and return the job."""
 
         def polled() -> dict[str, Any] | None:
             found = [job for job in self.jobs() if job["queries"] >= 2]
             return found[0] if found and self.task()["state"] == state else None
 
-        return self.airflow.wait_until(f"{self.dag_id} is {state} and its job was polled", polled, PATIENCE)
+        return self.airflow.wait_until(f"{self.dag_id} is {state} and its job was polled", polled, TIMEOUT)
 
     def task(self, task_id: str = TASK) -> dict[str, Any]:
-        """Return a task's instance."""
+        """Return the instance of a task."""
         (found,) = [ti for ti in self.airflow.task_instances(self.dag_id, self.run_id) if ti["task_id"] == task_id]
         return found
 
     def xcom(self, key: str, task_id: str = TASK) -> Any:
-        """Return what a task has pushed."""
+        """Return an XCom that a task has pushed."""
         return self.airflow.xcom(self.dag_id, self.run_id, task_id, key)
 
     def log(self, try_number: int = 1) -> list[dict[str, Any]]:
         """Return the log of an attempt of the task, as the UI shows it."""
         return self.airflow.task_log(self.dag_id, self.run_id, TASK, try_number)
 
-    def story(self, lines: int = 12) -> str:
-        """Return the end of each attempt's log, for who expected another end of the run."""
+    def report(self, lines: int = 12) -> str:
+        """Return the last lines of each attempt's log, as the message of a failed assertion."""
         task = self.task()
         logs = [
             f"attempt {attempt}: " + "\n".join(json.dumps(line)[:1000] for line in self.log(attempt)[-lines:])

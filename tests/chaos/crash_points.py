@@ -1,4 +1,4 @@
-"""Where a worker dies, in which way of waiting, and what is to come of it: the table of ``test_crashes.py``."""
+"""The table of ``test_crashes.py``: where a worker crashes, how its task waits, and the expected outcome."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from enum import StrEnum
 
 
 class Point(StrEnum):
-    """Where the first attempt of a task ends, without a word."""
+    """Where the first attempt of a task crashes."""
 
     CONNECTING = "connecting"
-    """Before the request is sent: the service is being connected to."""
-    ANSWERING = "answering"
-    """After the request is sent, before the answer."""
+    """Before the request is sent: while it connects to the service."""
+    BEFORE_RESPONSE = "before_response"
+    """After the request is sent, before the response."""
     BEFORE_RECORD = "before_record"
-    """After the answer, before it is written down."""
+    """After the response, before the JobId is recorded."""
     BEFORE_XCOM = "before_xcom"
-    """After it is written down, before anything is pushed to XCom."""
+    """After the JobId is recorded, before anything is pushed to XCom."""
     POLLING = "polling"
     """While the worker waits for the job."""
     BEFORE_DEFER = "before_defer"
     """Before Airflow learns that the task defers."""
     DEFERRED = "deferred"
-    """While the task is deferred: the triggerer dies."""
+    """While the task is deferred: the triggerer crashes."""
     BEFORE_SUCCESS = "before_success"
-    """After the last act of the operator, before Airflow learns of its success."""
+    """After the operator has returned, before Airflow learns of its success."""
 
 
 class Way(StrEnum):
@@ -35,18 +35,18 @@ class Way(StrEnum):
     DEFER = "defer"
 
 
-UNKNOWN = frozenset({Point.ANSWERING, Point.BEFORE_RECORD})
-"""Points after which nobody can know whether there is a job."""
+UNKNOWN = frozenset({Point.BEFORE_RESPONSE, Point.BEFORE_RECORD})
+"""Points after which it is unknown whether a job exists."""
 
 
 @dataclass(frozen=True)
 class Crash:
-    """One line of the table.
+    """One row of the table.
 
-    :param point: where the first attempt ends
+    :param point: where the first attempt crashes
     :param way: what the task does with its job
-    :param resubmits: whether the task is told to submit again where the outcome is unknown
-    :param durable: whether the task remembers its submission
+    :param resubmits: whether the task submits again if the outcome of the submission is unknown
+    :param durable: whether the task records its submission
     """
 
     point: Point
@@ -56,32 +56,32 @@ class Crash:
 
     @property
     def dag_id(self) -> str:
-        """The DAG of this line."""
-        told = "_resubmits" if self.resubmits else ""
-        return f"{self.point}_{self.way}{told}{'' if self.durable else '_forgets'}"
+        """The id of the DAG for this row."""
+        resubmits = "_resubmits" if self.resubmits else ""
+        return f"{self.point}_{self.way}{resubmits}{'' if self.durable else '_not_durable'}"
 
     @property
     def jobs(self) -> int:
-        """How many jobs are billed in the end."""
+        """How many jobs are billed at the end."""
         unknown = self.point in UNKNOWN
         return 2 if not self.durable or (unknown and self.resubmits) else 1
 
     @property
-    def ends_unknown(self) -> bool:
-        """Whether the task ends in the error that says that nobody knows."""
+    def is_unknown(self) -> bool:
+        """Whether the task fails with ImsSubmitUnknownError."""
         return self.point in UNKNOWN and self.durable and not self.resubmits
 
     @property
     def attempts(self) -> int:
-        """How many attempts it takes."""
+        """How many attempts the task needs."""
         return 1 if self.point is Point.DEFERRED else 2
 
 
-RECORD = [
+WITH_RECORD = [
     *(Crash(Point.CONNECTING, way) for way in Way),
-    Crash(Point.ANSWERING, Way.SUBMIT),
-    Crash(Point.ANSWERING, Way.DEFER),
-    Crash(Point.ANSWERING, Way.SYNC, resubmits=True),
+    Crash(Point.BEFORE_RESPONSE, Way.SUBMIT),
+    Crash(Point.BEFORE_RESPONSE, Way.DEFER),
+    Crash(Point.BEFORE_RESPONSE, Way.SYNC, resubmits=True),
     Crash(Point.BEFORE_RECORD, Way.SYNC),
     Crash(Point.BEFORE_RECORD, Way.DEFER, resubmits=True),
     *(Crash(Point.BEFORE_XCOM, way) for way in Way),
@@ -90,19 +90,19 @@ RECORD = [
     *(Crash(Point.BEFORE_SUCCESS, way) for way in Way),
     Crash(Point.DEFERRED, Way.DEFER),
 ]
-FORGOTTEN = [
-    # The control: the same crashes without the record, which must cost a second job.
+WITHOUT_RECORD = [
+    # For comparison: without the record, the same crashes cost a second job.
     *(Crash(Point.BEFORE_XCOM, way, durable=False) for way in Way),
     Crash(Point.POLLING, Way.SYNC, durable=False),
     Crash(Point.BEFORE_DEFER, Way.DEFER, durable=False),
 ]
-CRASHES = [*RECORD, *FORGOTTEN]
+CRASHES = [*WITH_RECORD, *WITHOUT_RECORD]
 
 MAPPED = "mapped"
-"""A DAG of mapped tasks, all of which die before XCom; it has runs of several kinds at once."""
+"""A DAG of mapped tasks, all of which crash before XCom; it has runs of several types at the same time."""
 INSTANCES = 2
 RUN_TYPES = ("manual", "scheduled", "backfill")
 
-NIGHT = "night"
-"""A DAG of mapped tasks, one for each way, whose processes are killed at random."""
-NIGHT_INSTANCES = 3
+RANDOM_KILLS = "random_kills"
+"""A DAG with a mapped task for each way, whose processes are killed at random."""
+RANDOM_KILLS_INSTANCES = 3

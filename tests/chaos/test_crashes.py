@@ -1,6 +1,6 @@
-"""Workers and the triggerer of a whole Airflow are killed with -9, at each point of a task's life: one job, one bill.
+"""Workers and the triggerer of a whole Airflow are killed with SIGKILL at each point of a task: it has one job.
 
-The runs of all DAGs start together; each test looks at its own. The triggerer is killed by the last one.
+The runs of all DAGs start together; each test checks one of them. The last test kills the triggerer.
 """
 
 from __future__ import annotations
@@ -18,32 +18,36 @@ from airflow_provider_ims.emulator.process import EmulatorProcess
 from dev.sandbox import ROOT, AirflowSandbox
 from dev.standalone import FINAL_STATES, ApiError, StandaloneAirflow
 from tests.chaos.crash_points import CRASHES, INSTANCES, MAPPED, RUN_TYPES, Crash, Point, Way
-from tests.chaos.wires import SwallowedAnswer, UnansweredHandshake, Wire
-from tests.runs import PATIENCE, TASK, Run, media_of, needs_a_store, whole_airflow
+from tests.chaos.wires import DroppedResponse, HangingHandshake, StubServer
+from tests.runs import TASK, TIMEOUT, Run, media_of, needs_a_store, whole_airflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = [
     needs_a_store,
-    pytest.mark.timeout(900),  # the first test waits for Airflow's start too
+    pytest.mark.timeout(900),  # the first test also waits for the start of Airflow
 ]
 
 DAG_FILE = Path(__file__).parent / "dags" / "crashes.py"
 MAPPED_MEDIA = [media_of(f"{run_type}-{number}") for run_type in RUN_TYPES for number in range(INSTANCES)]
 LONG = 3600
-"""Seconds that a job takes whose test advances the clock."""
+"""Duration in seconds of a job whose test advances the clock."""
 
 
 class Suite:
-    """A running Airflow with a run for each line of the table."""
+    """A running Airflow with a run for each row of the table."""
 
     def __init__(
-        self, airflow: StandaloneAirflow, emulators: dict[str, EmulatorProcess], wires: dict[str, Wire], pids: Path
+        self,
+        airflow: StandaloneAirflow,
+        emulators: dict[str, EmulatorProcess],
+        servers: dict[str, StubServer],
+        pids: Path,
     ) -> None:
         self.airflow = airflow
         self.emulator = emulators[MAPPED]
-        self.wires = wires
+        self.servers = servers
         self.pids = pids
         day = "2020-01-01T00:00:00Z"
         airflow.wait_for_dag(MAPPED)
@@ -53,19 +57,19 @@ class Suite:
         }
 
     def kill_worker(self, dag_id: str) -> None:
-        """Kill the process of a DAG's task, in its first attempt."""
+        """Kill the process of the first attempt of a DAG's task."""
         os.kill(int((self.pids / f"{dag_id}-1").read_text()), signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
 def suite(ims_emulator_process: EmulatorProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    """Start Airflow and a run of each DAG. Nobody may reset the emulator until the end of the module."""
+    """Start Airflow and a run of each DAG. No test of this module may reset the emulator."""
     ims_emulator_process.reset()
     pids = tmp_path_factory.mktemp("pids")
     emulators = {MAPPED: ims_emulator_process}
     for media in MAPPED_MEDIA:
         ims_emulator_process.put_media(media, watermark=f"(c) {media}", processing_time=3)
-    wires: dict[str, Wire] = {}
+    servers: dict[str, StubServer] = {}
     connections = {"ims_default": ims_emulator_process.connection()}
     with ExitStack() as stack:
         for crash in CRASHES:
@@ -77,33 +81,35 @@ def suite(ims_emulator_process: EmulatorProcess, tmp_path_factory: pytest.TempPa
             emulators[crash.dag_id] = emulator
             if has_own_clock:
                 connections[crash.dag_id] = emulator.connection()
-            if crash.point in {Point.CONNECTING, Point.ANSWERING}:
-                silent = crash.point is Point.CONNECTING
-                wire = stack.enter_context(UnansweredHandshake() if silent else SwallowedAnswer(emulator.endpoint))
-                patient = emulator.connection(connect_timeout=PATIENCE, read_timeout=PATIENCE)
-                connections[crash.dag_id] = {**patient, "host": wire.endpoint}
-                wires[crash.dag_id] = wire
+            if crash.point in {Point.CONNECTING, Point.BEFORE_RESPONSE}:
+                is_connecting = crash.point is Point.CONNECTING
+                server = stack.enter_context(
+                    HangingHandshake() if is_connecting else DroppedResponse(emulator.endpoint)
+                )
+                slow = emulator.connection(connect_timeout=TIMEOUT, read_timeout=TIMEOUT)
+                connections[crash.dag_id] = {**slow, "host": server.endpoint}
+                servers[crash.dag_id] = server
         env = {f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(fields) for conn_id, fields in connections.items()}
         sandbox = stack.enter_context(AirflowSandbox({**env, "IMS_PIDS": str(pids), "PYTHONPATH": str(ROOT)}))
         sandbox.add_dag(DAG_FILE)
-        # Some workers are held where they are until their test comes.
+        # Some workers stay at their crash point until their test runs.
         airflow = stack.enter_context(whole_airflow(sandbox, AIRFLOW__CORE__PARALLELISM="12"))
-        yield Suite(airflow, emulators, wires, pids)
+        yield Suite(airflow, emulators, servers, pids)
 
 
 @pytest.mark.parametrize("crash", CRASHES, ids=lambda crash: crash.dag_id)
 def test_crash_costs_no_second_job(crash: Crash, suite: Suite) -> None:
-    """A worker that dies anywhere leaves one job to pay for, whose id and watermark arrive; or an honest error."""
+    """After a crash, the task has one job with its id and watermark, or fails because the submission is unknown."""
     run = suite.runs[crash.dag_id]
     match crash.point:
-        case Point.CONNECTING | Point.ANSWERING:
-            assert suite.wires[crash.dag_id].used.wait(PATIENCE)
+        case Point.CONNECTING | Point.BEFORE_RESPONSE:
+            assert suite.servers[crash.dag_id].reached.wait(TIMEOUT)
             suite.kill_worker(crash.dag_id)
         case Point.POLLING:
             run.wait_until_polled("running")
             suite.kill_worker(crash.dag_id)
-            asked = polls(run)
-            suite.airflow.wait_until("the second attempt polls", lambda: polls(run) > asked + 1, PATIENCE)
+            polls_before = polls(run)
+            suite.airflow.wait_until("the second attempt polls", lambda: polls(run) > polls_before + 1, TIMEOUT)
             run.emulator.advance(LONG)
         case Point.BEFORE_DEFER:
             run.wait_until_polled("deferred")
@@ -113,12 +119,12 @@ def test_crash_costs_no_second_job(crash: Crash, suite: Suite) -> None:
             suite.airflow.kill_component("triggerer")
             suite.airflow.start_component("triggerer")
             run.emulator.advance(LONG)
-    assert run.wait_for_end() == ("failed" if crash.ends_unknown else "success"), run.story()
-    assert run.task()["try_number"] == crash.attempts, run.story()
+    assert run.wait_for_end() == ("failed" if crash.is_unknown else "success"), run.report()
+    assert run.task()["try_number"] == crash.attempts, run.report()
     billed = run.billed()
     assert len(billed) == crash.jobs
-    if crash.ends_unknown:
-        check_what_is_said(run)
+    if crash.is_unknown:
+        check_unknown_submission(run)
         return
     assert run.xcom("return_value") == run.xcom("job_id") == billed[-1]
     assert run.xcom("ims_job_link")["job_id"] == billed[-1]
@@ -128,14 +134,14 @@ def test_crash_costs_no_second_job(crash: Crash, suite: Suite) -> None:
 
 
 def test_instances_and_runs_do_not_mix_their_jobs(suite: Suite) -> None:
-    """Mapped instances and runs of all kinds that die at the same time each go on with the job of their own."""
+    """Mapped instances and runs of all types that crash at the same time each resume their own job."""
     airflow = suite.airflow
 
     def ended() -> list[dict[str, Any]]:
         runs: list[dict[str, Any]] = airflow.request("GET", f"/dags/{MAPPED}/dagRuns")["dag_runs"]
         return runs if {run["run_type"] for run in runs if run["state"] in FINAL_STATES} == set(RUN_TYPES) else []
 
-    runs = airflow.wait_until("runs of all kinds have ended", ended, PATIENCE)
+    runs = airflow.wait_until("runs of all types have ended", ended, TIMEOUT)
     assert [run["state"] for run in runs] == ["success"] * len(RUN_TYPES)
     lines = [line for line in suite.emulator.bill()["lines"] if line["media"] in MAPPED_MEDIA]
     bill = {line["media"]: line["job_id"] for line in lines}
@@ -150,14 +156,14 @@ def test_instances_and_runs_do_not_mix_their_jobs(suite: Suite) -> None:
 
 
 def polls(run: Run) -> int:
-    """Return how often the jobs of a run were asked for."""
+    """Return how often the jobs of a run were polled."""
     return sum(job["queries"] for job in run.jobs())
 
 
-def check_what_is_said(run: Run) -> None:
-    """Check that the second attempt says what is known of the first one's submission, and pushes nothing."""
+def check_unknown_submission(run: Run) -> None:
+    """Check that the second attempt logs what is known of the unknown submission, and pushes nothing."""
     (failure,) = [line for line in run.log(2) if "ImsSubmitUnknownError" in json.dumps(line.get("error_detail"))]
-    said = json.dumps(failure["error_detail"])
+    message = json.dumps(failure["error_detail"])
     for text in (
         "It is unknown whether SubmitCopyrightExtractJob of",
         run.media,
@@ -167,6 +173,6 @@ def check_what_is_said(run: Run) -> None:
         "clearing the task submits again",
         "ImsJobSensor",
     ):
-        assert text in said
+        assert text in message
     with pytest.raises(ApiError):
         run.xcom("job_id")

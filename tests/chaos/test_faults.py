@@ -1,7 +1,7 @@
-"""Whatever goes wrong on the wire, whenever: no result is lost, nothing fails without a reason, nothing is paid twice.
+"""Faults of the service at any request: no result is lost, no task fails without a reason, no job is paid twice.
 
-Each run is a night of a few tasks with retries. First every kind of fault at every place, then nights of several faults
-at random. ``IMS_SEEDS`` says how many of the latter; the seed is in the test's name.
+Each test runs a few tasks with retries. First with each kind of fault at each place, then with several faults at
+random. ``IMS_SEEDS`` sets the number of random runs; the seed is in the name of the test.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "defer": {"deferrable": True},
 }
 PLACES = list(product([SUBMIT, QUERY], [1, 2, 5]))
-"""Which call of which action is hit."""
+"""The action, and which of its calls has the fault."""
 TASKS = 5
 SEEDS = range(int(os.environ.get("IMS_SEEDS", "40")))
 
@@ -39,9 +39,9 @@ SEEDS = range(int(os.environ.get("IMS_SEEDS", "40")))
 READ_TIMEOUT = 0.4
 OUTAGE = 0.3
 RETRY_DELAY = 0.1
-PATIENCE = 30.0
+TIMEOUT = 30.0
 
-LOSE_THE_ANSWER = frozenset(
+LOSE_THE_RESPONSE = frozenset(
     {
         "internal_error",
         "internal_error_after",
@@ -54,10 +54,10 @@ LOSE_THE_ANSWER = frozenset(
         "answer",
     }
 )
-"""Kinds after which nobody can know whether there is a job."""
+"""Kinds after which it is unknown whether a job exists."""
 
-PASSING_ANSWERS: dict[str, list[dict[str, Any]]] = {
-    # What a query can be answered with for a while.
+TEMPORARY_RESPONSES: dict[str, list[dict[str, Any]]] = {
+    # Responses to a query that may be temporary.
     QUERY: [
         {"status": 403, "body": '{"Code": "Forbidden.RAM", "Message": "no", "RequestId": "R"}'},
         {"status": 404, "body": '{"Code": "JobNotFound", "Message": "no", "RequestId": "R"}'},
@@ -66,7 +66,7 @@ PASSING_ANSWERS: dict[str, list[dict[str, Any]]] = {
         {"status": 200, "body": '{"Data": "text"}'},
         {"status": 200, "body": "fine"},
     ],
-    # What leaves open whether there is a job, or says that there is none.
+    # Responses to a submission that leave open whether a job exists, or say that none does.
     SUBMIT: [
         {"status": 200, "body": '{"Message": "ok", "RequestId": "R"}'},
         {"status": 504, "body": ""},
@@ -77,24 +77,24 @@ PASSING_ANSWERS: dict[str, list[dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong at which calls."""
+    """A fault at some calls of an action."""
 
     action: str
     kind: str
     nth: int
     times: int = 1
 
-    def options(self, dice: random.Random) -> dict[str, Any]:
-        """Return the options of the kind."""
+    def options(self, rng: random.Random) -> dict[str, Any]:
+        """Return the options for this kind of fault."""
         match self.kind:
             case "slow":
-                return {"seconds": dice.choice([READ_TIMEOUT / 3, READ_TIMEOUT * 2])}
+                return {"seconds": rng.choice([READ_TIMEOUT / 3, READ_TIMEOUT * 2])}
             case "outage":
                 return {"seconds": OUTAGE}
             case "throttle":
                 return {"retry_after": 100}
             case "answer":
-                return dice.choice(PASSING_ANSWERS[self.action])
+                return rng.choice(TEMPORARY_RESPONSES[self.action])
             case _:
                 return {}
 
@@ -107,18 +107,18 @@ def text_of(number: int) -> str:
     return f"(c) Studio {number}"
 
 
-def run_a_night(way: str, faults: Sequence[Fault], dice: random.Random, emulator: EmulatorProcess) -> None:
-    """Run all tasks of a night, and check what has become of them."""
+def run_tasks(way: str, faults: Sequence[Fault], rng: random.Random, emulator: EmulatorProcess) -> None:
+    """Run all tasks, and check their outcomes."""
     emulator.reset()
     for number in range(TASKS):
         emulator.put_media(media_of(number), watermark=text_of(number), processing_time=0.05)
     for fault in faults:
-        emulator.fault(fault.action, fault.kind, nth=fault.nth, times=fault.times, **fault.options(dice))
-    tasks = [task_of(number, way) for number in range(TASKS)]
+        emulator.fault(fault.action, fault.kind, nth=fault.nth, times=fault.times, **fault.options(rng))
+    tasks = [make_task(number, way) for number in range(TASKS)]
     states = [task.run(retry_delay=RETRY_DELAY) for task in tasks]
-    settle(emulator)
+    wait_for_late_requests(emulator)
     bill = [line["media"] for line in emulator.bill()["lines"]]
-    may_be_unknown = any(fault.action == SUBMIT and fault.kind in LOSE_THE_ANSWER for fault in faults)
+    may_be_unknown = any(fault.action == SUBMIT and fault.kind in LOSE_THE_RESPONSE for fault in faults)
     for number, (task, state) in enumerate(zip(tasks, states, strict=True)):
         billed = bill.count(media_of(number))
         if state == "success":
@@ -133,23 +133,23 @@ def run_a_night(way: str, faults: Sequence[Fault], dice: random.Random, emulator
             assert billed <= 1
 
 
-def settle(emulator: EmulatorProcess) -> None:
-    """JobWait until the service is there and has done what it was late with."""
-    deadline = time.monotonic() + PATIENCE
+def wait_for_late_requests(emulator: EmulatorProcess) -> None:
+    """Wait until the service is up and has processed its slow requests."""
+    deadline = time.monotonic() + TIMEOUT
     while True:
         try:
             if all(request["code"] for request in emulator.requests() if request["fault"] == "slow"):
                 return
-        except OSError:  # an outage that began with the last call
+        except OSError:  # an outage that started with the last call
             pass
         assert time.monotonic() < deadline
         time.sleep(RETRY_DELAY)
 
 
-def task_of(number: int, way: str) -> SimulatedTask:
-    """Return the life of a task of the night."""
+def make_task(number: int, way: str) -> SimulatedTask:
+    """Return a task with retries."""
 
-    def make() -> ImsSubmitCopyrightExtractJobOperator:
+    def make_operator() -> ImsSubmitCopyrightExtractJobOperator:
         return ImsSubmitCopyrightExtractJobOperator(
             task_id="extract",
             input_media=media_of(number),
@@ -159,32 +159,32 @@ def task_of(number: int, way: str) -> SimulatedTask:
             **WAYS[way],
         )
 
-    return SimulatedTask(make, retries=6)
+    return SimulatedTask(make_operator, retries=6)
 
 
 @pytest.fixture
 def emulator(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> EmulatorProcess:
-    """Return an emulator that is not waited for for long."""
+    """Return an emulator, with a short read_timeout in the connection to it."""
     connect(extra={"connect_timeout": 2, "read_timeout": READ_TIMEOUT})
     return ims_emulator
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", [kind.value for kind in FaultKind])
-def test_every_fault_at_every_place(kind: str, way: str, emulator: EmulatorProcess) -> None:
-    """A fault at the first, second or fifth submission or query loses nothing and costs nothing."""
+def test_single_fault_costs_nothing(kind: str, way: str, emulator: EmulatorProcess) -> None:
+    """A fault at the first, second or fifth submission or query loses no result and costs no second job."""
     for action, nth in PLACES:
-        run_a_night(way, [Fault(action, kind, nth)], random.Random(nth), emulator)
+        run_tasks(way, [Fault(action, kind, nth)], random.Random(nth), emulator)
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_nights_of_several_faults(seed: int, way: str, emulator: EmulatorProcess) -> None:
-    """Two or three faults at random, some of them for longer, lose nothing and cost nothing."""
-    dice = random.Random(seed)
+def test_several_faults_cost_nothing(seed: int, way: str, emulator: EmulatorProcess) -> None:
+    """Two or three random faults, some of them repeated, lose no result and cost no second job."""
+    rng = random.Random(seed)
     kinds = [kind.value for kind in FaultKind]
     faults = [
-        Fault(dice.choice([SUBMIT, QUERY]), dice.choice(kinds), dice.randint(1, 6), dice.randint(1, 3))
-        for _ in range(dice.randint(2, 3))
+        Fault(rng.choice([SUBMIT, QUERY]), rng.choice(kinds), rng.randint(1, 6), rng.randint(1, 3))
+        for _ in range(rng.randint(2, 3))
     ]
-    run_a_night(way, faults, dice, emulator)
+    run_tasks(way, faults, rng, emulator)

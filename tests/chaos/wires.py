@@ -1,4 +1,4 @@
-"""Wires between a worker and the service that tell when something happens on them, and do not pass everything on."""
+"""Stub servers between a worker and the service, which signal when a request has come, and do not respond."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 _CHUNK = 64 * 1024
 
 
-class Wire:
-    """A listening socket for one worker, as a context manager."""
+class StubServer:
+    """A server for one connection of a worker, as a context manager."""
 
     scheme = "http"
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve, daemon=True)
-        self.used = threading.Event()
-        """Set when the worker has come to where it is to be left alone."""
+        self.reached = threading.Event()
+        """Set when the worker waits for a response that does not come."""
 
     @property
     def endpoint(self) -> str:
-        """Where the worker is to call."""
+        """The endpoint for the worker."""
         host, port = self._listener.getsockname()
         return f"{self.scheme}://{host}:{port}"
 
@@ -44,31 +44,31 @@ class Wire:
     def _serve(self) -> None:
         try:
             worker, _ = self._listener.accept()
-        except OSError:  # nobody came
+        except OSError:  # no worker has connected
             return
         with worker:
             self._handle(worker)
-            while worker.recv(_CHUNK):  # until the worker is dead
+            while worker.recv(_CHUNK):  # until the worker has crashed
                 pass
 
     def _handle(self, worker: socket.socket) -> None:
         raise NotImplementedError
 
 
-class UnansweredHandshake(Wire):
-    """Accepts the connection and never answers the TLS handshake: the request cannot be sent."""
+class HangingHandshake(StubServer):
+    """Accepts the connection and does not respond to the TLS handshake: the request cannot be sent."""
 
     scheme = "https"
 
     def _handle(self, worker: socket.socket) -> None:
         worker.recv(_CHUNK)
-        self.used.set()
+        self.reached.set()
 
 
-class SwallowedAnswer(Wire):
-    """Passes the request on to the service and keeps the answer for itself.
+class DroppedResponse(StubServer):
+    """Passes the request to the service and drops the response.
 
-    :param endpoint: of the service
+    :param endpoint: the endpoint of the service
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -83,4 +83,4 @@ class SwallowedAnswer(Wire):
         with socket.create_connection(self._service) as service:
             service.sendall(request)
             service.recv(_CHUNK)
-        self.used.set()
+        self.reached.set()

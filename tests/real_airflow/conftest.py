@@ -1,4 +1,4 @@
-"""A real Airflow in a home of its own, migrated once."""
+"""A real Airflow with its own home directory, migrated once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def migrated(ims_emulator_process: EmulatorProcess) -> Iterator[AirflowSandbox]:
-    """Migrate once; use :func:`airflow`."""
+    """Migrate the database once. Tests use :func:`airflow`."""
     with AirflowSandbox({"AIRFLOW_CONN_IMS_DEFAULT": ims_emulator_process.connection_json()}) as sandbox:
         for path in EXAMPLE_DAGS.glob("*.py"):
             sandbox.add_dag(path)
@@ -26,5 +26,5 @@ def migrated(ims_emulator_process: EmulatorProcess) -> Iterator[AirflowSandbox]:
 
 @pytest.fixture
 def airflow(migrated: AirflowSandbox, ims_emulator: EmulatorProcess) -> AirflowSandbox:
-    """Return the migrated Airflow, with a connection to an emulator in its start state."""
+    """Return the migrated Airflow, with a connection to an emulator that was reset."""
     return migrated

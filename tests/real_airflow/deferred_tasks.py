@@ -1,6 +1,6 @@
 """Submit jobs and put tasks that are deferred for them into Airflow's database: deferred_tasks.py DAG_ID JOBS TRIGGER.
 
-TRIGGER has the other arguments of each job's ``ImsJobTrigger`` as JSON. Workers would need half an hour for a thousand.
+TRIGGER has the other arguments of each job's ``ImsJobTrigger`` as JSON. Workers would need half an hour for 1000 tasks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ async def submit(media: str, jobs: int) -> list[str]:
 
 
 def defer_all(dag_id: str, jobs: int, arguments: dict[str, Any]) -> None:
-    """Create a run of a DAG with one task, and an instance of that for each job."""
+    """Create a run of a DAG with one task, and a deferred instance of the task for each job."""
     now = datetime.now(UTC)
     with create_session() as session:
         serialized = SerializedDagModel.get(dag_id, session=session)

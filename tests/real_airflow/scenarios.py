@@ -1,4 +1,4 @@
-"""What can become of a wait, as one table: the same for each way of waiting."""
+"""The table of the scenarios of a wait and their outcomes, which are the same for each way of waiting."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 QUERY = "QueryCopyrightExtractJob"
 TEXT = "(c) Example Studio"
 
-# Seconds. Short, so that a scenario takes a moment; the policy itself is tested by its formula.
+# Seconds. Short, so that a scenario is quick; tests/jobs/test_polling.py tests the policy itself.
 INTERVAL = 0.15
 LONG = 30.0
 SHORT = 1.0
 GRACE = 3.0
 
 
-def answer(status: int, **body: Any) -> dict[str, Any]:
-    """Return the options of a fault that answers with a body."""
+def response(status: int, **body: Any) -> dict[str, Any]:
+    """Return the options of a fault that responds with a body."""
     return {"status": status, "body": json.dumps({"RequestId": "MADE-UP", **body})}
 
 
@@ -26,24 +26,24 @@ def fault(kind: str, *, nth: int = 1, times: int = 1, **options: Any) -> dict[st
     return {"action": QUERY, "kind": kind, "nth": nth, "times": times, **options}
 
 
-SILENT = answer(200, Data={}, Message="ok", StatusCode=200)
+EMPTY = response(200, Data={}, Message="ok", StatusCode=200)
 FOREVER = 10_000
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One line of the table.
+    """One row of the table.
 
     :param media: options of the video
-    :param faults: what goes wrong with the queries
+    :param faults: the faults of the queries
     :param wait: arguments of the wait
-    :param exception: class that the task fails with, None for success
-    :param watermark: what XCom has after a success
-    :param polls: how often the service is asked; None where that is a matter of time
-    :param says: what the message of the failure has in it, besides the facts that all have
-    :param logs: what the log has in it, with the JobId for ``{}``
-    :param at_once: whether it ends at the first poll, so that a task that could defer does not
-    :param breaks_event: what becomes of the trigger's event: ``missing`` or ``malformed``
+    :param exception: class of the task's error, None for success
+    :param watermark: the XCom ``watermark`` after a success
+    :param polls: number of polls; None if it depends on the timing
+    :param message: texts in the message of the error, besides those that all have
+    :param log: a text in the log, with the JobId for ``{}``
+    :param at_once: whether the wait ends at the first poll, so that a deferrable task does not defer
+    :param breaks_event: how the trigger's event is damaged: ``missing`` or ``malformed``
     """
 
     media: dict[str, Any] = field(default_factory=dict)
@@ -52,103 +52,106 @@ class Scenario:
     exception: str | None = None
     watermark: str | None = None
     polls: int | None = None
-    says: tuple[str, ...] = ()
-    logs: str = ""
+    message: tuple[str, ...] = ()
+    log: str = ""
     at_once: bool = False
     breaks_event: str | None = None
 
-    def in_turn(self, way: str) -> tuple[dict[str, Any], ...]:
-        """Return the faults for a way of waiting: one that defers hears nothing at first, or it would not."""
+    def faults_of(self, way: str) -> tuple[dict[str, Any], ...]:
+        """Return the faults for a way of waiting; a deferrable task gets an empty response first, so that it defers."""
         if self.at_once or not way.endswith("_deferrable"):
             return self.faults
-        return (fault("answer", **SILENT), *({**one, "nth": one["nth"] + 1} for one in self.faults))
+        return (fault("answer", **EMPTY), *({**one, "nth": one["nth"] + 1} for one in self.faults))
 
 
 MARKED = {"watermark": TEXT, "processing_time": 0}
 UNMARKED = {"watermark": None, "processing_time": 0}
-IN_VAIN = {"timeout": SHORT}
+SHORT_TIMEOUT = {"timeout": SHORT}
 
 SCENARIOS = {
     "found_at_once": Scenario(MARKED, watermark=TEXT, polls=1, at_once=True),
-    "found_after_3_polls": Scenario(MARKED, (fault("answer", times=2, **SILENT),), watermark=TEXT, polls=3),
+    "found_after_3_polls": Scenario(MARKED, (fault("answer", times=2, **EMPTY),), watermark=TEXT, polls=3),
     "found_with_newline": Scenario({**MARKED, "trailing_newline": True}, watermark=TEXT, polls=1),
     "unmarked": Scenario(
-        UNMARKED, wait=IN_VAIN, exception="ImsJobTimeoutError", says=("reports no state", "set no_watermark_after")
+        UNMARKED,
+        wait=SHORT_TIMEOUT,
+        exception="ImsJobTimeoutError",
+        message=("reports no state", "set no_watermark_after"),
     ),
-    "unmarked_and_silence_is_an_answer": Scenario(UNMARKED, wait={"no_watermark_after": SHORT}, watermark=""),
+    "unmarked_with_no_watermark_after": Scenario(UNMARKED, wait={"no_watermark_after": SHORT}, watermark=""),
     "state_success": Scenario({**MARKED, "variant": "state_field"}, watermark=TEXT, polls=1),
     "state_success_without_text": Scenario({**UNMARKED, "variant": "empty_success"}, watermark="", polls=1),
     "state_failed": Scenario(
-        {**UNMARKED, "variant": "state_field"}, exception="ImsJobFailedError", polls=1, says=("state 'Fail'",)
+        {**UNMARKED, "variant": "state_field"}, exception="ImsJobFailedError", polls=1, message=("state 'Fail'",)
     ),
     "state_cancelled": Scenario(
-        {**UNMARKED, "variant": "cancelled"}, exception="ImsJobCancelledError", polls=1, says=("state 'Canceled'",)
+        {**UNMARKED, "variant": "cancelled"}, exception="ImsJobCancelledError", polls=1, message=("state 'Canceled'",)
     ),
     "state_unknown": Scenario(
         {**UNMARKED, "variant": "unknown_word"},
-        wait=IN_VAIN,
+        wait=SHORT_TIMEOUT,
         exception="ImsJobTimeoutError",
-        says=("state 'Pondering'",),
+        message=("state 'Pondering'",),
     ),
     "status_code_500_five_times": Scenario(
         {**MARKED, "variant": "status_code"},
         exception="ImsJobFailedError",
         polls=5,
-        says=("counts as failed", "code 500", "message 'InternalError'"),
+        message=("counts as failed", "code 500", "message 'InternalError'"),
     ),
     "status_code_500_four_times": Scenario(
-        MARKED, (fault("answer", times=4, **answer(200, StatusCode=500)),), watermark=TEXT, polls=5
+        MARKED, (fault("answer", times=4, **response(200, StatusCode=500)),), watermark=TEXT, polls=5
     ),
     "throttled_ten_times": Scenario(MARKED, (fault("throttle", times=10),), watermark=TEXT, polls=11),
     "html_502": Scenario(MARKED, (fault("html_502"),), watermark=TEXT, polls=2),
     "connection_refused_for_a_while": Scenario(
         MARKED,
-        (fault("answer", **SILENT), fault("outage", nth=2, seconds=2.5)),
+        (fault("answer", **EMPTY), fault("outage", nth=2, seconds=2.5)),
         watermark=TEXT,
-        logs="QueryCopyrightExtractJob of job {} was not sent",
+        log="QueryCopyrightExtractJob of job {} was not sent",
     ),
-    "connection_refused_till_the_end": Scenario(
+    "connection_refused_until_the_timeout": Scenario(
         MARKED,
-        (fault("answer", **SILENT), fault("outage", nth=2, seconds=6)),
+        (fault("answer", **EMPTY), fault("outage", nth=2, seconds=6)),
         wait={"timeout": 3},
         exception="ImsJobTimeoutError",
-        says=("The last poll failed: ", "was not sent: 127.0.0.1:"),
+        message=("The last poll failed: ", "was not sent: 127.0.0.1:"),
     ),
     "credentials_revoked": Scenario(
         MARKED,
         (
-            fault("answer", times=2, **SILENT),
-            fault("answer", nth=3, times=FOREVER, **answer(403, Code="InvalidAccessKeyId.Inactive", Message="no")),
+            fault("answer", times=2, **EMPTY),
+            fault("answer", nth=3, times=FOREVER, **response(403, Code="InvalidAccessKeyId.Inactive", Message="no")),
         ),
         exception="ImsCredentialsError",
         polls=3,
-        says=("InvalidAccessKeyId.Inactive", "Check the keys"),
+        message=("InvalidAccessKeyId.Inactive", "Check the keys"),
     ),
     "unknown_id_within_grace": Scenario(
-        MARKED, (fault("answer", **answer(404, Code="JobNotFound", Message="no")),), watermark=TEXT, polls=2
+        MARKED, (fault("answer", **response(404, Code="JobNotFound", Message="no")),), watermark=TEXT, polls=2
     ),
     "unknown_id_after_grace": Scenario(
         MARKED,
-        (fault("answer", times=FOREVER, **answer(404, Code="JobNotFound", Message="no")),),
+        (fault("answer", times=FOREVER, **response(404, Code="JobNotFound", Message="no")),),
         exception="ImsNotFoundError",
-        says=("JobNotFound", "Check the JobId"),
+        message=("JobNotFound", "Check the JobId"),
     ),
     "event_missing": Scenario(
         MARKED,
-        (fault("answer", **SILENT),),
+        (fault("answer", **EMPTY),),
         exception="ImsTriggerEventError",
         polls=2,
         at_once=True,
-        says=("cannot be read: there is none",),
+        message=("cannot be read: there is none",),
         breaks_event="missing",
     ),
     "event_malformed": Scenario(
         MARKED,
-        (fault("answer", **SILENT),),
+        (fault("answer", **EMPTY),),
         exception="ImsTriggerEventError",
         polls=2,
         at_once=True,
-        says=("kind: Input should be 'succeeded', 'nothing_found',",),
+        message=("kind: Input should be 'succeeded', 'nothing_found',",),
         breaks_event="malformed",
     ),
 }
@@ -157,5 +160,5 @@ WAYS = ("operator_sync", "operator_deferrable", "sensor_poke", "sensor_reschedul
 
 
 def scenarios_of(way: str) -> dict[str, Scenario]:
-    """Return the scenarios that a way of waiting can meet."""
+    """Return the scenarios that can happen with a way of waiting."""
     return {name: one for name, one in SCENARIOS.items() if not one.breaks_event or way.endswith("_deferrable")}

@@ -1,4 +1,4 @@
-"""Airflow's own commands, as an administrator runs them."""
+"""The commands of Airflow, as an administrator runs them."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ def rows(airflow: AirflowSandbox, *command: str) -> list[dict[str, str]]:
     return found
 
 
-def test_providers_list(airflow: AirflowSandbox) -> None:
+def test_providers_list_has_the_provider(airflow: AirflowSandbox) -> None:
     """The provider is listed with its version."""
     (ours,) = [row for row in rows(airflow, "providers", "list") if row["package_name"] == "airflow-provider-ims"]
     assert ours["version"] == airflow_provider_ims.__version__
     assert "copyright watermark" in ours["description"]
 
 
-def test_providers_get(airflow: AirflowSandbox) -> None:
-    """All that the provider says of itself is there."""
+def test_providers_get_has_all_parts(airflow: AirflowSandbox) -> None:
+    """`airflow providers get` shows all parts of the metadata."""
     out = airflow.airflow("providers", "get", "airflow-provider-ims", "--full", "--output", "json").stdout
     (info,) = json.loads(out[out.index("[") :])
     parts = {"integrations", "hooks", "operators", "sensors", "triggers", "connection-types", "extra-links"}
     assert parts <= set(info)
 
 
-def test_providers_hooks(airflow: AirflowSandbox) -> None:
+def test_providers_hooks_has_the_hook(airflow: AirflowSandbox) -> None:
     """The hook can be imported and has its display name."""
     (hook,) = [row for row in rows(airflow, "providers", "hooks") if row["connection_type"] == "ims"]
     assert hook["class"] == "airflow_provider_ims.hooks.ims.ImsHook"
@@ -50,9 +50,9 @@ def test_providers_hooks(airflow: AirflowSandbox) -> None:
     assert hook["hook_name"] == "Alibaba Cloud IMS"
 
 
-def test_providers_widgets_behaviours_and_links(airflow: AirflowSandbox) -> None:
-    """Each extra has a widget; behaviours and the link are known."""
-    if not (3,) <= AIRFLOW < (3, 2):  # these list both only where Flask-AppBuilder is installed
+def test_providers_commands_list_widgets_behaviours_and_links(airflow: AirflowSandbox) -> None:
+    """The widget of each extra, the behaviours, the trigger and the link are listed."""
+    if not (3,) <= AIRFLOW < (3, 2):  # these list both only if Flask-AppBuilder is installed
         widgets = {row["connection_parameter_name"] for row in rows(airflow, "providers", "widgets")}
         assert {f"extra__ims__{name}" for name in CONN_FIELDS} <= widgets
         assert "ims" in {row["field_behaviours"] for row in rows(airflow, "providers", "behaviours")}
@@ -62,15 +62,15 @@ def test_providers_widgets_behaviours_and_links(airflow: AirflowSandbox) -> None
     assert "airflow_provider_ims.links.ims.ImsJobLink" in links
 
 
-def test_connections_test(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
-    """The test of a right connection succeeds, that of a wrong secret says which field to look at."""
+def test_connections_test_checks_the_keys(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
+    """`airflow connections test` succeeds, and names the field if the secret is wrong."""
     assert "Connection success!" in airflow.airflow("connections", "test", "ims_default").stdout
     wrong = {**ims_emulator.connection(), "password": "canary"}
     airflow.airflow("connections", "add", "ims_wrong", "--conn-json", json.dumps(wrong))
     done = airflow.airflow("connections", "test", "ims_wrong", check=False)
-    assert done.returncode == (1 if AIRFLOW >= (3, 3) else 0)  # older ones only say so
-    said = " ".join(done.stdout.split())
-    assert "Connection failed! Wrong access key secret: the signature was refused (SignatureDoesNotMatch)." in said
+    assert done.returncode == (1 if AIRFLOW >= (3, 3) else 0)  # older versions only print it
+    output = " ".join(done.stdout.split())
+    assert "Connection failed! Wrong access key secret: the signature was refused (SignatureDoesNotMatch)." in output
     assert "canary" not in done.stdout + done.stderr
 
 
@@ -80,8 +80,8 @@ def test_examples_have_no_import_errors(airflow: AirflowSandbox) -> None:
     assert "No data found" in airflow.airflow("dags", "list-import-errors").stdout
 
 
-def test_tasks_render(airflow: AirflowSandbox) -> None:
-    """A task can be rendered; no credentials are in what comes out."""
+def test_tasks_render_prints_no_credentials(airflow: AirflowSandbox) -> None:
+    """`airflow tasks render` renders a mapped task, and its output has no credentials."""
     out = airflow.airflow(
         "tasks", "render", "example_ims_copyright_extract", "submit", "2026-01-01", "--map-index", "0"
     ).stdout
@@ -89,9 +89,9 @@ def test_tasks_render(airflow: AirflowSandbox) -> None:
     assert "emulator-access-key" not in out
 
 
-@pytest.mark.skipif(AIRFLOW < (3,), reason="the form of Airflow 2 is that of `airflow providers widgets`")
-def test_form_of_the_airflow_ui(airflow: AirflowSandbox) -> None:
-    """The payload that the connection form is drawn from has all fields, and secret ones are password fields."""
+@pytest.mark.skipif(AIRFLOW < (3,), reason="Airflow 2 has the form of `airflow providers widgets`")
+def test_connection_form_has_all_fields(airflow: AirflowSandbox) -> None:
+    """The payload of the UI's connection form has all fields, and secret ones are password fields."""
     done = airflow.python(
         "-c",
         "import json\n"

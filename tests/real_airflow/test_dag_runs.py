@@ -25,7 +25,7 @@ def single(**arguments: object) -> str:
 
 
 def test_log_names_job_media_and_request(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
-    """One line of the task's log says what was submitted."""
+    """One log line names the submitted job, its media, region and RequestId."""
     run = airflow.run_dag(airflow.add_dag(single(input_media="oss://b-1/a.mp4"), "single.py"))
     (job,) = ims_emulator.jobs()
     (request,) = ims_emulator.requests()
@@ -37,7 +37,7 @@ def test_log_names_job_media_and_request(airflow: AirflowSandbox, ims_emulator: 
 
 
 def test_wrong_input_fails_the_task_and_sends_nothing(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
-    """A wrong argument ends the task with its message, without a call, a job or a link."""
+    """A wrong argument fails the task with its message, without a request, a job or a link."""
     run = airflow.run_dag(airflow.add_dag(single(input_media="s3://b-1/a.mp4"), "single.py"))
     assert run.tasks == {"submit[-1]": "failed"}
     assert "which is not a URL that IMS reads. Use oss://bucket/object" in run.output
@@ -48,7 +48,7 @@ def test_wrong_input_fails_the_task_and_sends_nothing(airflow: AirflowSandbox, i
 
 
 def test_unknown_submission_is_not_retried(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
-    """A job whose answer was lost is billed once: the task fails although it has retries left."""
+    """After a lost response the task fails although it has retries left, and one job is billed."""
     ims_emulator.fault("SubmitCopyrightExtractJob", "cut_after")
     run = airflow.run_dag(airflow.add_dag(single(input_media="oss://b-1/a.mp4"), "single.py"))
     assert run.tasks == {"submit[-1]": "failed"}
@@ -58,13 +58,13 @@ def test_unknown_submission_is_not_retried(airflow: AirflowSandbox, ims_emulator
 
 
 def test_timed_out_submission_is_not_retried(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
-    """An execution_timeout during the call is one bill: nobody knows what became of the request."""
+    """After an execution_timeout during the submission the task fails without a retry: a job may exist."""
     ims_emulator.fault("SubmitCopyrightExtractJob", "hang")
     run = airflow.run_dag(
         airflow.add_dag(single(input_media="oss://b-1/a.mp4", execution_timeout=timedelta(seconds=3)), "single.py")
     )
     assert run.tasks == {"submit[-1]": "failed"}
-    assert "It was interrupted while it waited for the answer" in run.output
+    assert "It was interrupted while it waited for the response" in run.output
     assert len(ims_emulator.requests()) == 1
 
 
@@ -80,10 +80,8 @@ def test_job_whose_id_cannot_be_pushed_is_not_submitted_again(
     assert len(ims_emulator.bill()["lines"]) == 1
 
 
-def test_throttled_submission_is_left_to_airflows_retries(
-    airflow: AirflowSandbox, ims_emulator: EmulatorProcess
-) -> None:
-    """A submission that was rejected may be repeated, by Airflow and not by us."""
+def test_throttled_submission_is_retried_by_airflow(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
+    """A throttled submission is repeated by Airflow's retry, not within the attempt."""
     ims_emulator.fault("SubmitCopyrightExtractJob", "throttle")
     run = airflow.run_dag(airflow.add_dag(single(input_media="oss://b-1/a.mp4"), "single.py"))
     assert "ImsThrottledError" in run.output
@@ -93,7 +91,7 @@ def test_throttled_submission_is_left_to_airflows_retries(
 
 
 def test_templates_are_rendered(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
-    """All arguments can be templates, dicts inside too."""
+    """All arguments can be templates, also inside of dicts."""
     dag = single(
         input_media={"Type": "{{ 'O' }}SS", "Media": "oss://b-1/{{ dag.dag_id }}.mp4"},
         algo_type="{{ 'v' }}2",
@@ -110,8 +108,8 @@ def test_templates_are_rendered(airflow: AirflowSandbox, ims_emulator: EmulatorP
     assert parameters["UserData"] == "submit"
 
 
-def test_no_xcom_where_none_is_wanted(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
-    """do_xcom_push=False leaves no value behind; the job is submitted all the same."""
+def test_do_xcom_push_false_pushes_nothing(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
+    """With do_xcom_push=False the job is submitted and no XCom is pushed."""
     run = airflow.run_dag(airflow.add_dag(single(input_media="oss://b-1/a.mp4", do_xcom_push=False), "single.py"))
     assert run.state == "success", run.output
     assert len(ims_emulator.bill()["lines"]) == 1

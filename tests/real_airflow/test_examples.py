@@ -1,4 +1,4 @@
-"""The example DAGs, and what they stand for, in a real Airflow against the emulator."""
+"""The example DAGs in a real Airflow, against the emulator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 EXAMPLES = sorted(EXAMPLE_DAGS.glob("*.py"))
 SUSPECT = "oss://rights-evidence/suspects/clip-{}.mp4"
 LINKS_ARE_STORED = Version(version("apache-airflow")).major >= 3
-"""Airflow 3 evaluates a link in the worker and keeps it; Airflow 2 does so in the web server, from ims_job_link."""
+"""Airflow 3 computes a link in the worker and stores it; Airflow 2 computes it in the web server."""
 
 MAPPED_SENSOR = """
 from airflow.providers.common.compat.sdk import DAG, task
@@ -45,15 +45,15 @@ with DAG("mapped_sensor", schedule=None) as dag:
 
 
 def put_suspects(emulator: EmulatorProcess) -> None:
-    """Make the videos of the example DAGs."""
+    """Put the videos of the example DAGs into the emulator."""
     for number, watermark in enumerate(
         ["(c) Example Studio, licence 1001", "(c) Example Studio, licence 1002", "?"], 1
     ):
         emulator.put_media(SUSPECT.format(number), watermark=watermark, processing_time=0)
 
 
-def test_example_hands_job_ids_on(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
-    """Three mapped tasks submit a job each; XCom, link and the downstream task have its JobId."""
+def test_example_passes_job_ids_downstream(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
+    """Three mapped tasks submit one job each; its JobId is in the XCom, the link and the downstream task."""
     run = airflow.run_dag(airflow.dags / "example_ims_copyright_extract.py")
     assert run.state == "success", run.output
     billed = {line["job_id"]: line["media"] for line in ims_emulator.bill()["lines"]}
@@ -77,10 +77,10 @@ def test_example_hands_job_ids_on(airflow: AirflowSandbox, ims_emulator: Emulato
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_examples_run_whenever_the_connection_is_made(
+def test_examples_are_parsed_without_a_connection(
     path: Path, airflow: AirflowSandbox, ims_emulator: EmulatorProcess
 ) -> None:
-    """A DAG file is parsed where no connection is defined; what it defines runs once there is one."""
+    """An example is parsed without a connection, and runs after the connection is defined."""
     put_suspects(ims_emulator)
     name = "AIRFLOW_CONN_IMS_DEFAULT"
     run = airflow.run_dag(airflow.dags / path.name, env={name: ""}, late_env={name: airflow.env[name]})
@@ -89,12 +89,12 @@ def test_examples_run_whenever_the_connection_is_made(
 
 
 def test_nightly_suspects_reports_the_copies(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
-    """Marks are looked up; a job that fails is tried again and fails alone, a video without a mark is no copy."""
+    """A known watermark is reported as a copy; a failed job is retried and fails only its own mapped task."""
     put_suspects(ims_emulator)
     ims_emulator.put_media(SUSPECT.format(2), variant="state_field", processing_time=0)
     ims_emulator.put_media(SUSPECT.format(3), variant="empty_success", processing_time=0)
-    at_once = {"AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "0"}
-    run = airflow.run_dag(airflow.dags / "example_ims_nightly_suspects.py", env=at_once)
+    no_retry_delay = {"AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "0"}
+    run = airflow.run_dag(airflow.dags / "example_ims_nightly_suspects.py", env=no_retry_delay)
     assert [run.tasks[f"check.extract[{number}]"] for number in range(3)] == ["success", "failed", "success"]
     assert [finding["watermark"] for finding in run.xcom("check.match")] == ["(c) Example Studio, licence 1001", ""]
     (copies,) = run.xcom("report")
@@ -112,27 +112,27 @@ def test_nightly_suspects_reports_the_copies(airflow: AirflowSandbox, ims_emulat
 
 
 @pytest.mark.parametrize(
-    ("watermark", "follows"),
+    ("watermark", "branch"),
     [
         ("(c) Example Studio, licence 1001", "takedown_notice"),
         ("(c) Another Studio", "ask_the_owner"),
         (None, "look_at_it"),
     ],
 )
-def test_rights_check_goes_on_by_the_text(
-    watermark: str | None, follows: str, airflow: AirflowSandbox, ims_emulator: EmulatorProcess
+def test_rights_check_branches_on_the_watermark(
+    watermark: str | None, branch: str, airflow: AirflowSandbox, ims_emulator: EmulatorProcess
 ) -> None:
-    """The sensor hands the text to the branch."""
-    # Two hours of silence are too long for a test: here the service says that it has ended.
+    """The branch that runs depends on the text that the sensor returns."""
+    # Two hours of empty responses are too long for a test: here the service reports the end of the job.
     ims_emulator.put_media(SUSPECT.format(1), watermark=watermark, processing_time=0, variant="empty_success")
     run = airflow.run_dag(airflow.dags / "example_ims_rights_check.py")
     assert run.state == "success", run.output
     branches = ("takedown_notice", "ask_the_owner", "look_at_it")
-    assert [name for name in branches if run.tasks[f"{name}[-1]"] == "success"] == [follows]
+    assert [name for name in branches if run.tasks[f"{name}[-1]"] == "success"] == [branch]
 
 
 def test_sensor_maps_over_jobs(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
-    """A mapped sensor waits for each job of a mapped submission; the texts keep the order, none left out."""
+    """A mapped sensor waits for each job of a mapped submission, and the texts are complete and in order."""
     for number, watermark in enumerate(["(c) A", None, "(c) C"]):
         ims_emulator.put_media(f"oss://b-1/{number}.mp4", watermark=watermark, processing_time=0)
     run = airflow.run_dag(airflow.add_dag(MAPPED_SENSOR, "mapped_sensor.py"))

@@ -1,6 +1,6 @@
-"""Waiting in a whole Airflow: scheduler, triggerer, API server and workers as processes of their own.
+"""Waits in a whole Airflow: scheduler, triggerer, API server and workers are separate processes.
 
-The runs of all DAGs start together and wait at the same time; each test looks at its own. The last one kills the
+The runs of all DAGs start together and wait at the same time; each test checks one of them. The last test kills the
 triggerer.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dev.sandbox import AirflowSandbox
-from tests.runs import AIRFLOW, PATIENCE, TASK, Run, media_of, needs_airflow_3, whole_airflow
+from tests.runs import AIRFLOW, TASK, TIMEOUT, Run, media_of, needs_airflow_3, whole_airflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 pytestmark = [
     needs_airflow_3,
-    pytest.mark.timeout(900),  # the first test waits for Airflow's start too
+    pytest.mark.timeout(900),  # the first test also waits for the start of Airflow
 ]
 triggers_have_on_kill = pytest.mark.skipif(
-    AIRFLOW < (3, 3), reason="before Airflow 3.3 nothing tells a trigger that its task was cleared or marked"
+    AIRFLOW < (3, 3), reason="before Airflow 3.3 a trigger does not learn that its task was cleared or marked"
 )
 
 EXECUTION_TIMEOUT = timedelta(seconds=30)
@@ -51,15 +51,15 @@ submitted = extract("sensed", task_id="submit")
 with submitted.dag:
     ImsJobSensor(task_id="wait", job_id=submitted.output, deferrable=True, poke_interval=0.5)
 """
-"""Each DAG extracts the watermark of a video of its own name."""
+"""Each DAG extracts the watermark of the video with its name."""
 
 VIDEOS: dict[str, dict[str, Any]] = {
-    # Long enough that the task is deferred before its job is done.
+    # Long enough that the task is deferred before its job ends.
     "deferred": {"watermark": "(c) Deferred", "processing_time": 4},
     "sensed": {"watermark": "(c) Sensed", "processing_time": 8},
-    # Not done before its test advances the clock.
+    # Ends when its test advances the clock.
     "outlived": {"watermark": "(c) Outlived", "processing_time": 3600},
-    # Unmarked: silent for ever.
+    # Unmarked: all responses are empty.
     "marked": {},
     "cleared": {},
     "timed": {},
@@ -69,12 +69,12 @@ VIDEOS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def runs(ims_emulator_process: EmulatorProcess) -> Iterator[dict[str, Run]]:
-    """Start Airflow and a run of each DAG, all at once. Nobody may reset the emulator until the end of the module."""
+    """Start Airflow and a run of each DAG, all at once. No test of this module may reset the emulator."""
     emulator = ims_emulator_process
     emulator.reset()
     for dag_id, options in VIDEOS.items():
         emulator.put_media(media_of(dag_id), **options)
-    # A home of its own: its triggerer would take on what other tests have deferred.
+    # Its own home directory, because its triggerer would also run the triggers of other tests.
     with AirflowSandbox({"AIRFLOW_CONN_IMS_DEFAULT": emulator.connection_json()}) as sandbox:
         sandbox.add_dag(DAGS, "waiting.py")
         with whole_airflow(sandbox) as airflow:
@@ -82,8 +82,8 @@ def runs(ims_emulator_process: EmulatorProcess) -> Iterator[dict[str, Run]]:
 
 
 @triggers_have_on_kill
-def test_marking_a_deferred_task_failed_says_what_goes_on(runs: dict[str, Run]) -> None:
-    """Whoever marks a deferred task as failed reads in its log that the job goes on and is billed."""
+def test_marking_a_deferred_task_failed_logs_the_job_that_goes_on(runs: dict[str, Run]) -> None:
+    """If a deferred task is marked as failed, its log says that the job goes on and is billed."""
     run = runs["marked"]
     job = run.wait_until_polled("deferred")
     run.mark_failed()
@@ -94,8 +94,8 @@ def test_marking_a_deferred_task_failed_says_what_goes_on(runs: dict[str, Run]) 
     assert run.billed() == [job["job_id"]]
 
 
-def test_marking_a_waiting_task_failed_says_what_goes_on(runs: dict[str, Run]) -> None:
-    """Whoever marks a task as failed that waits on its worker reads in its log that the job goes on and is billed."""
+def test_marking_a_waiting_task_failed_logs_the_job_that_goes_on(runs: dict[str, Run]) -> None:
+    """If a task that waits on its worker is marked as failed, its log says that the job goes on and is billed."""
     run = runs["synchronous"]
     job = run.wait_until_polled("running")
     run.mark_failed()
@@ -107,8 +107,8 @@ def test_marking_a_waiting_task_failed_says_what_goes_on(runs: dict[str, Run]) -
 
 
 @triggers_have_on_kill
-def test_clearing_a_deferred_task_submits_again_and_says_so(runs: dict[str, Run]) -> None:
-    """A deferred task that is cleared submits a new job, and its first log says that the old one is billed too."""
+def test_clearing_a_deferred_task_submits_again_and_logs_the_old_job(runs: dict[str, Run]) -> None:
+    """A cleared deferred task submits a new job, and its first log says that the old one goes on and is billed."""
     run = runs["cleared"]
     old = run.wait_until_polled("deferred")["job_id"]
     run.emulator.put_media(run.media, watermark="(c) Cleared", processing_time=2)
@@ -122,8 +122,8 @@ def test_clearing_a_deferred_task_submits_again_and_says_so(runs: dict[str, Run]
     assert run.task()["try_number"] == 2
 
 
-def test_deferred_wait_hands_the_watermark_on(runs: dict[str, Run]) -> None:
-    """A deferred wait ends in success, with the JobId as the task's value and the text as XCom, for one job."""
+def test_deferred_task_pushes_the_watermark(runs: dict[str, Run]) -> None:
+    """A deferred task succeeds with one job; it returns the JobId and pushes the text to XCom."""
     run = runs["deferred"]
     assert run.wait_for_end() == "success"
     (job_id,) = run.billed()
@@ -131,19 +131,19 @@ def test_deferred_wait_hands_the_watermark_on(runs: dict[str, Run]) -> None:
     assert run.xcom("watermark") == "(c) Deferred"
 
 
-def test_log_of_a_deferred_task_tells_the_life_of_its_job(runs: dict[str, Run]) -> None:
-    """The log has three lines of ours: the submission with its ids, the limit of the wait, the end with its length."""
+def test_log_of_a_deferred_task_has_submission_wait_and_outcome(runs: dict[str, Run]) -> None:
+    """The log has three lines of the provider: the submission, the deadline of the wait, and the outcome."""
     run = runs["deferred"]
     assert run.wait_for_end() == "success"
     (job_id,) = run.billed()
     ours = [line for line in run.log() if "airflow_provider_ims" in line.get("logger", "")]
     assert len(ours) == 3, ours
-    submission, wait, end = ours
+    submission, wait, outcome = ours
     assert submission["event"].startswith(f"Submitted CopyrightExtractJob {job_id} for ")
     assert submission["event"].endswith(f"in cn-shanghai (RequestId {run.xcom('request_id')})")
     assert re.fullmatch(rf"Waiting for CopyrightExtractJob {job_id} until \S+ at the latest", wait["event"])
-    assert re.fullmatch(rf"Job {job_id}: succeeded after \d+ polls in \d+\.\d s", end["event"])
-    assert end["logger"].endswith("ImsJobTrigger")
+    assert re.fullmatch(rf"Job {job_id}: succeeded after \d+ polls in \d+\.\d s", outcome["event"])
+    assert outcome["logger"].endswith("ImsJobTrigger")
 
 
 def test_deferred_sensor_returns_the_watermark(runs: dict[str, Run]) -> None:
@@ -156,37 +156,37 @@ def test_deferred_sensor_returns_the_watermark(runs: dict[str, Run]) -> None:
 
 
 def test_execution_timeout_ends_a_deferred_wait(runs: dict[str, Run]) -> None:
-    """A deferred wait ends shortly before the task's execution_timeout, in a report on the job and without a retry."""
+    """A deferred wait ends shortly before the execution_timeout, with an error about the job and without a retry."""
     run = runs["timed"]
     assert run.wait_for_end() == "failed"
     (job,) = run.jobs()
     assert run.billed() == [job["job_id"]]
     task = run.task()
     assert task["try_number"] == 1
-    said = f"Job {job['job_id']}: timeout after "
-    # The triggerer's part of the log is there when its supervisor has written it.
-    (end,) = run.airflow.wait_until(
-        "the log tells the end", lambda: [line for line in run.log() if line["event"].startswith(said)], PATIENCE
+    outcome = f"Job {job['job_id']}: timeout after "
+    # The supervisor of the triggerer writes its part of the log with a delay.
+    (line,) = run.airflow.wait_until(
+        "the log has the outcome", lambda: [line for line in run.log() if line["event"].startswith(outcome)], TIMEOUT
     )
     log = run.log()
-    assert end["logger"].endswith("ImsJobTrigger")
+    assert line["logger"].endswith("ImsJobTrigger")
     (failure,) = [line for line in log if "ImsJobTimeoutError" in json.dumps(line.get("error_detail"))]
     assert f"CopyrightExtractJob {job['job_id']} has not ended in time" in json.dumps(failure["error_detail"])
     polls = [at(sent["time"]) for sent in run.emulator.requests() if sent["parameters"].get("JobId") == job["job_id"]]
     assert polls[-1] >= at(task["start_date"]) + 0.5 * EXECUTION_TIMEOUT
-    # The worker counts from when the API server has answered it, which is later than start_date, by seconds at times.
+    # The worker counts from the response of the API server, which may be seconds later than start_date.
     assert polls[-1] < at(job["created_at"]) + EXECUTION_TIMEOUT
 
 
-def test_killed_triggerer_loses_nothing(runs: dict[str, Run]) -> None:
-    """A wait whose triggerer is killed goes on in the next one, and ends with the watermark of the one job."""
+def test_wait_continues_after_the_triggerer_was_killed(runs: dict[str, Run]) -> None:
+    """If the triggerer is killed, the next one resumes the wait, and the task gets the watermark of its only job."""
     run = runs["outlived"]
     run.wait_until_polled("deferred")
     run.airflow.kill_component("triggerer")
     (job,) = run.jobs()
     assert run.task()["state"] == "deferred"
     run.airflow.start_component("triggerer")
-    run.airflow.wait_until("the job is polled again", lambda: run.jobs()[0]["queries"] > job["queries"], PATIENCE)
+    run.airflow.wait_until("the job is polled again", lambda: run.jobs()[0]["queries"] > job["queries"], TIMEOUT)
     run.emulator.advance(3600)
     assert run.wait_for_end() == "success"
     assert run.xcom("watermark") == "(c) Outlived"
@@ -194,7 +194,7 @@ def test_killed_triggerer_loses_nothing(runs: dict[str, Run]) -> None:
 
 
 def wait_for_warning(run: Run, job_id: str) -> dict[str, Any]:
-    """JobWait until the log warns that a job goes on, and return that line."""
+    """Wait until the log warns that a job goes on, and return that line."""
     goes_on = (
         f"This task no longer waits for job {job_id}. IMS has no action that cancels a CopyrightExtractJob: "
         f"the job goes on, and is billed."
@@ -203,7 +203,7 @@ def wait_for_warning(run: Run, job_id: str) -> dict[str, Any]:
     def warning() -> dict[str, Any] | None:
         return next((line for line in run.log() if line["event"].startswith(goes_on)), None)
 
-    return run.airflow.wait_until(f"the log of {run.dag_id} warns of job {job_id}", warning, PATIENCE)
+    return run.airflow.wait_until(f"the log of {run.dag_id} warns of job {job_id}", warning, TIMEOUT)
 
 
 def at(time: str) -> datetime:

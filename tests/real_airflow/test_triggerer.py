@@ -1,7 +1,6 @@
-"""A real triggerer with a thousand deferred tasks, over TLS: all of them end, and nothing grows meanwhile.
+"""A real triggerer with a thousand deferred tasks over TLS: all of them end, and no resource leaks.
 
-``IMS_SOAK_POLLS`` says for how many polls they wait: by default six for each; a thousand jobs that take an hour cost
-some 60 each.
+``IMS_SOAK_POLLS`` sets the number of polls, by default six for each job. Jobs that take an hour need about 60 each.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from airflow_provider_ims.api.rate_limit import IN_FLIGHT
 from airflow_provider_ims.emulator.process import EmulatorProcess
 from benchmarks.certificate import self_signed
 from dev.sandbox import AirflowSandbox
-from tests.runs import AIRFLOW, alone
+from tests.runs import AIRFLOW, exclusive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +39,7 @@ POLLS = int(os.environ.get("IMS_SOAK_POLLS", str(6 * JOBS)))
 POLLS_PER_SECOND = 200
 MEDIA = "oss://waiting/clip.mp4"
 HOUR = 3600
-PATIENCE = 120.0
+TIMEOUT = 120.0
 DAG_ID = "waiting"
 DAG = f"""
 from airflow.providers.common.compat.sdk import DAG
@@ -51,21 +50,21 @@ with DAG({DAG_ID!r}, schedule=None):
 """
 MIB = 2**20
 POOL = 32
-"""Most threads of asyncio's own pool."""
+"""Most threads in the pool of asyncio."""
 
 
 @dataclass(frozen=True)
 class Triggerer:
-    """A running triggerer whose tasks all wait, and what it waits for."""
+    """A running triggerer with the deferred tasks, and the emulator that has their jobs."""
 
     process: Any
-    """The process that runs the triggers; its parent does the talking to the database."""
+    """The process that runs the triggers; its parent accesses the database."""
     emulator: EmulatorProcess
     database: Path
     log: Path
 
     def polls(self) -> int:
-        """Return how often the jobs were asked for."""
+        """Return how often the jobs were polled."""
         return sum(job["queries"] for job in self.emulator.jobs())
 
     def tasks(self) -> list[tuple[str, str]]:
@@ -73,23 +72,23 @@ class Triggerer:
         with closing(sqlite3.connect(self.database, timeout=30)) as connection:
             return connection.execute("SELECT state, next_kwargs FROM task_instance WHERE map_index >= 0").fetchall()
 
-    def wait_until(self, what: str, is_so: Callable[[], bool], patience: float = PATIENCE) -> None:
-        """JobWait until something is so."""
-        wait_until(what, is_so, self.process, self.log, patience)
+    def wait_until(self, what: str, condition: Callable[[], bool], timeout: float = TIMEOUT) -> None:
+        """Wait until a condition holds."""
+        wait_until(what, condition, self.process, self.log, timeout)
 
 
-def wait_until(what: str, is_so: Callable[[], bool], process: Any, log: Path, patience: float = PATIENCE) -> None:
-    """Ask again and again until something is so, as long as a process runs."""
-    deadline = time.monotonic() + patience
-    while not is_so():
-        assert time.monotonic() < deadline, f"not so: {what}\n{log.read_text()[-3000:]}"
+def wait_until(what: str, condition: Callable[[], bool], process: Any, log: Path, timeout: float = TIMEOUT) -> None:
+    """Check a condition repeatedly until it holds; fail at the time-out, or if the process ends."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"not in time: {what}\n{log.read_text()[-3000:]}"
         assert process.is_running(), log.read_text()[-3000:]
         time.sleep(0.5)
 
 
 @pytest.fixture
 def triggerer(tmp_path: Path) -> Iterator[Triggerer]:
-    """Defer the tasks and start a triggerer, which takes them all up at once; return when each job was asked for."""
+    """Defer the tasks, start a triggerer that resumes them all at once, and return it when each job was polled."""
     certificate = self_signed(tmp_path)
     with EmulatorProcess(tls_cert=certificate.path, tls_key=certificate.key) as emulator:
         emulator.put_media(MEDIA, watermark="(c) Waiting", processing_time=2 * HOUR)
@@ -97,7 +96,7 @@ def triggerer(tmp_path: Path) -> Iterator[Triggerer]:
             "AIRFLOW_CONN_IMS_DEFAULT": emulator.connection_json(max_requests_per_second=POLLS_PER_SECOND),
             "SSL_CERT_FILE": str(certificate.trusted),
         }
-        with alone(), AirflowSandbox(env) as sandbox:
+        with exclusive(), AirflowSandbox(env) as sandbox:
             sandbox.migrate()
             sandbox.add_dag(DAG, "waiting.py")
             sandbox.airflow("dags", "reserialize")
@@ -130,37 +129,37 @@ def triggerer(tmp_path: Path) -> Iterator[Triggerer]:
 
 
 def job_id_in(event: str) -> str:
-    """Return the JobId of an event, in whatever form Airflow keeps it."""
+    """Return the JobId of an event, in any form in which Airflow stores it."""
     (job_id,) = set(re.findall(r'"([0-9a-f]{32})"', event))
     return str(job_id)
 
 
 def wait_for_first_polls(pid: int, emulator: EmulatorProcess, database: Path, log: Path) -> Triggerer:
-    """Return the triggerer when it has asked for each job."""
+    """Return the triggerer when it has polled each job."""
     supervisor = psutil.Process(pid)
     wait_until("there is a process for the triggers", lambda: bool(supervisor.children()), supervisor, log)
     triggerer = Triggerer(supervisor.children()[0], emulator, database, log)
-    triggerer.wait_until("each job was asked for", lambda: all(job["queries"] for job in emulator.jobs()))
+    triggerer.wait_until("each job was polled", lambda: all(job["queries"] for job in emulator.jobs()))
     return triggerer
 
 
-def test_thousand_deferred_tasks(triggerer: Triggerer, capsys: pytest.CaptureFixture[str]) -> None:
-    """They share a few connections, and neither memory nor sockets nor threads grow; each gets its own result."""
+def test_thousand_deferred_tasks_end_without_leaks(triggerer: Triggerer, capsys: pytest.CaptureFixture[str]) -> None:
+    """A thousand deferred tasks share a few connections, leak no memory, files or threads, and get their results."""
     process, emulator = triggerer.process, triggerer.emulator
-    begun, first = time.monotonic(), triggerer.polls()
+    begun, polls_before = time.monotonic(), triggerer.polls()
     memory, files, threads = process.memory_info().rss, process.num_fds(), process.num_threads()
-    triggerer.wait_until("they have waited", lambda: triggerer.polls() >= POLLS, PATIENCE + POLLS / 50)
-    pace = (triggerer.polls() - first) / (time.monotonic() - begun)
+    triggerer.wait_until("the jobs were polled often enough", lambda: triggerer.polls() >= POLLS, TIMEOUT + POLLS / 50)
+    rate = (triggerer.polls() - polls_before) / (time.monotonic() - begun)
     grown = (process.memory_info().rss - memory) / MIB
     figures = (
-        f"{triggerer.polls()} polls, {pace:.0f} per second; memory {memory / MIB:.0f} MiB, {grown:+.1f}; "
+        f"{triggerer.polls()} polls, {rate:.0f} per second; memory {memory / MIB:.0f} MiB, {grown:+.1f}; "
         f"files {files}, {process.num_fds() - files:+d}; threads {threads}, {process.num_threads() - threads:+d}"
     )
     with capsys.disabled():
         sys.stdout.write(f"\n{figures}\n")
-    assert pace <= POLLS_PER_SECOND * 1.05
+    assert rate <= POLLS_PER_SECOND * 1.05
     assert grown < 10
-    # The pools of connections and threads may still fill up; what leaked would do so with each of the jobs.
+    # The pools of connections and threads may still grow to their limits; a leak would grow with each job.
     assert process.num_fds() <= files + IN_FLIGHT
     assert process.num_threads() <= threads + POOL
     emulator.advance(2 * HOUR)

@@ -1,4 +1,4 @@
-"""All ways of waiting end alike, whatever happens: the table of ``scenarios.py`` in a real Airflow."""
+"""All ways of waiting have the same outcome: the table of ``scenarios.py`` in a real Airflow."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ DAG_FILE = Path(__file__).parent / "dags" / "waiting.py"
 
 @dataclass
 class Outcome:
-    """What became of one scenario."""
+    """The outcome of one scenario."""
 
     run: DagRunReport
-    seen: dict[str, Any]
+    record: dict[str, Any]
 
 
 def outcomes_of(way: str, home: AirflowSandbox) -> dict[str, Outcome]:
-    """Run all scenarios of a way in an Airflow and against an emulator of their own."""
+    """Run all scenarios of a way in a separate Airflow, against a separate emulator."""
     with (
         EmulatorProcess() as emulator,
         AirflowSandbox({"AIRFLOW_CONN_IMS_DEFAULT": emulator.connection_json()}) as airflow,
@@ -52,21 +52,23 @@ CASES = [(way, name) for way in WAYS for name in scenarios_of(way)]
 
 @pytest.fixture(scope="module")
 def outcomes(migrated: AirflowSandbox) -> dict[str, dict[str, Outcome]]:
-    """Run all ways, some of them at the same time: most of the time is spent waiting."""
+    """Run all ways, two at a time."""
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(WAYS, pool.map(lambda way: outcomes_of(way, migrated), WAYS), strict=True))
 
 
 @pytest.mark.parametrize(("way", "name"), CASES)
-def test_all_ways_of_waiting_end_alike(way: str, name: str, outcomes: dict[str, dict[str, Outcome]]) -> None:
-    """A scenario ends in the same XComs, the same class of exception and the same facts, however it is waited for."""
+def test_all_ways_of_waiting_have_the_same_outcome(
+    way: str, name: str, outcomes: dict[str, dict[str, Outcome]]
+) -> None:
+    """In each way of waiting, a scenario has the same XComs, class of exception and facts in its message."""
     scenario, outcome = SCENARIOS[name], outcomes[way][name]
-    (job_id,) = outcome.seen["jobs"]  # and with it the one line on the bill
-    assert outcome.seen["exception"] == scenario.exception, outcome.seen["message"]
+    (job_id,) = outcome.record["jobs"]  # and only this one is billed
+    assert outcome.record["exception"] == scenario.exception, outcome.record["message"]
     if scenario.polls is not None:
         deferred = way.endswith("_deferrable") and not scenario.at_once
-        assert outcome.seen["queries"] == scenario.polls + deferred
-    assert scenario.logs.format(job_id) in outcome.run.output
+        assert outcome.record["queries"] == scenario.polls + deferred
+    assert scenario.log.format(job_id) in outcome.run.output
     returned = outcome.run.xcom(name)
     if scenario.exception is None:
         assert outcome.run.xcom(name, "watermark") == [scenario.watermark]
@@ -74,19 +76,19 @@ def test_all_ways_of_waiting_end_alike(way: str, name: str, outcomes: dict[str, 
         return
     assert outcome.run.xcom(name, "watermark") == []
     assert returned == []
-    refused = "outage" in str(scenario.faults)  # refused polls arrive nowhere
-    check_facts(outcome.seen["message"], job_id, scenario, None if refused else outcome.seen["queries"])
+    has_outage = "outage" in str(scenario.faults)  # then the emulator does not count all polls
+    check_facts(outcome.record["message"], job_id, scenario, None if has_outage else outcome.record["queries"])
 
 
 def check_facts(message: str, job_id: str, scenario: Scenario, queries: int | None) -> None:
-    """Check that a message has what the person on call needs.
+    """Check that a message has the facts that the person on call needs.
 
-    :param queries: polls that the message must name, None where that cannot be told
+    :param queries: number of polls that the message must have, None if it is not known
     """
-    for text in (job_id, *scenario.says):
+    for text in (job_id, *scenario.message):
         assert text in message
     assert "ImsJobSensor" in message or "new bill" in message  # what to do
-    if scenario.breaks_event:  # with it the facts are lost
+    if scenario.breaks_event:  # the facts are lost with the event
         return
     facts = re.search(r"after (?P<polls>\d+) polls? in [\d.]+ s\. Last response: (none|.+RequestId [\w-]+)", message)
     assert facts, message

@@ -1,4 +1,4 @@
-"""Tasks whose first attempt falls asleep at a point. ``IMS_PIDS`` names the directory for their process ids."""
+"""Tasks whose first attempt stops at a point. ``IMS_PIDS`` names the directory for their process ids."""
 
 from __future__ import annotations
 
@@ -19,61 +19,61 @@ if TYPE_CHECKING:
 PIDS = Path(os.environ["IMS_PIDS"])
 
 
-def fall_asleep() -> None:
-    """Stop this process until somebody wakes it."""
-    # To this very thread: another one could take the signal, and this one run on for a moment.
+def stop_process() -> None:
+    """Stop this process until it gets SIGCONT."""
+    # Sent to this thread: if another one got the signal, this one would continue for a moment.
     signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
-class SleepyStore:
-    """The task's store, which stops the process when it has written that a submission is on its way."""
+class StoppingStore:
+    """The state store of the task, which stops the process after the submission is recorded."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the store has."""
+        """Return an attribute of the store."""
         return getattr(self._store, name)
 
     def set(self, *args: Any, **options: Any) -> None:
-        """Write, and stop once."""
+        """Store a value, and stop the process the first time."""
         self._store.set(*args, **options)
         self.set = self._store.set  # type: ignore[method-assign]
-        fall_asleep()
+        stop_process()
 
 
-class Sleepy(ImsSubmitCopyrightExtractJobOperator):
-    """The operator, whose first attempt falls asleep."""
+class StoppingOperator(ImsSubmitCopyrightExtractJobOperator):
+    """The operator, whose first attempt stops."""
 
-    sleeps_first = False
+    stops_before_submitting = False
 
     def execute(self, context: Context) -> str:
-        """Run, and fall asleep on the way."""
+        """Record the process ids, and run up to the point."""
         ti: Any = context["ti"]
         if ti.try_number == 1:
             (PIDS / ti.dag_id).write_text(f"{os.getpid()} {os.getppid()}")
             if ti.dag_id == "before_sending":
-                sleepy: Any = {**context, "task_state_store": SleepyStore(context["task_state_store"])}
-                context = sleepy
+                with_store: Any = {**context, "task_state_store": StoppingStore(context["task_state_store"])}
+                context = with_store
             if ti.dag_id == "before_submitting":
-                self.sleeps_first = True
+                self.stops_before_submitting = True
         return super().execute(context)
 
     def _submit(self, *args: Any) -> Any:
-        if self.sleeps_first:
-            fall_asleep()
+        if self.stops_before_submitting:
+            stop_process()
         return super()._submit(*args)
 
 
 for _dag_id in ("before_submitting", "before_sending", "while_waiting", "dead", "cleared_while_running"):
     with DAG(_dag_id, schedule=None) as _dag:
-        Sleepy(
+        StoppingOperator(
             task_id=TASK,
             input_media=media_of(_dag_id),
             ims_conn_id=_dag_id,
             wait_for_completion=True,
             poll_interval=0.5,
-            # On a busy machine a live worker can be taken for dead, too.
+            # On a busy machine a live worker may count as dead.
             retries=10,
             retry_delay=0.1,
         )

@@ -1,6 +1,6 @@
-"""All scenarios of one way of waiting, one after the other: the DAG that test_waiting.py runs.
+"""The DAG of test_waiting.py: all scenarios of one way of waiting, one after the other.
 
-``IMS_WAY`` names the way, ``IMS_EMULATOR`` the emulator, ``IMS_RECORD`` the file for what became of each task.
+``IMS_WAY`` names the way, ``IMS_EMULATOR`` the emulator, ``IMS_RECORD`` the file for the outcomes of the tasks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WAY = os.environ["IMS_WAY"]
 EMULATOR = os.environ["IMS_EMULATOR"]
 RECORD = Path(os.environ["IMS_RECORD"])
 
-# A setting of the policy: two minutes are too long to wait for here.
+# A constant of the poll policy: its two minutes are too long for a test.
 polling.NOT_FOUND_GRACE = GRACE
 
 
@@ -49,7 +49,7 @@ def control(method: str, path: str, payload: object = None) -> Any:
 
 
 def record(context: Context) -> None:
-    """Note what became of a task, and what the emulator saw of it."""
+    """Record the outcome of a task, and the requests and jobs that the emulator has of it."""
     error: Any = dict(context).get("exception")
     requests = control("GET", "requests")["requests"]
     line = {
@@ -64,29 +64,29 @@ def record(context: Context) -> None:
 
 
 def media_of(name: str) -> str:
-    """Return the video of a scenario."""
+    """Return the URL of the video of a scenario."""
     return f"oss://rights-evidence/{name}.mp4"
 
 
 JOBS: dict[str, str] = {}
-"""The jobs of the scenarios that have begun: `dag.test()` runs all starts of a task in one process."""
+"""The jobs of the scenarios that have started: `dag.test()` runs all starts of a task in one process."""
 
 
-def arrange(name: str) -> str:
-    """Set the scene when its task starts first; for a sensor submit the job too. Return the JobId, empty for none."""
+def set_up(name: str) -> str:
+    """Set up a scenario at the first start of its task, and return the JobId: submitted for a sensor, else empty."""
     if name not in JOBS:
         scenario = SCENARIOS[name]
         control("POST", "reset", {})
         control("PUT", "media", {"media": media_of(name), **scenario.media})
         JOBS[name] = ImsHook().submit_copyright_extract_job(media_of(name)) if WAY.startswith("sensor") else ""
-        for fault in scenario.in_turn(WAY):
+        for fault in scenario.faults_of(WAY):
             control("POST", "faults", fault)
     return JOBS[name]
 
 
-def spoilt(event: Any, how: str | None) -> Any:
-    """Return what is left of an event."""
-    match how:
+def damaged(event: Any, damage: str | None) -> Any:
+    """Return an event after the damage of the scenario."""
+    match damage:
         case "missing":
             return None
         case "malformed":
@@ -96,30 +96,30 @@ def spoilt(event: Any, how: str | None) -> Any:
 
 
 class Operator(ImsSubmitCopyrightExtractJobOperator):
-    """The operator, in its scene."""
+    """The operator, which sets up its scenario first."""
 
     def execute(self, context: Context) -> Any:
-        """Set the scene, and run."""
-        arrange(self.task_id)
+        """Set up the scenario, and run."""
+        set_up(self.task_id)
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: object = None) -> Any:
-        """Go on with what is left of the event."""
-        return super().execute_complete(context, spoilt(event, SCENARIOS[self.task_id].breaks_event))
+        """Resume with the damaged event."""
+        return super().execute_complete(context, damaged(event, SCENARIOS[self.task_id].breaks_event))
 
 
 class Sensor(ImsCopyrightExtractJobSensor):
-    """The sensor, in its scene."""
+    """The sensor, which sets up its scenario first."""
 
     def execute(self, context: Context) -> Any:
-        """Set the scene, and run."""
-        self.job_id = arrange(self.task_id)
+        """Set up the scenario, and run."""
+        self.job_id = set_up(self.task_id)
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: object = None) -> Any:
-        """Go on with what is left of the event."""
-        self.job_id = arrange(self.task_id)
-        return super().execute_complete(context, spoilt(event, SCENARIOS[self.task_id].breaks_event))
+        """Resume with the damaged event."""
+        self.job_id = set_up(self.task_id)
+        return super().execute_complete(context, damaged(event, SCENARIOS[self.task_id].breaks_event))
 
 
 def wait(name: str, scenario: Scenario) -> Any:
