@@ -1,9 +1,9 @@
-# make demo   the main job in a real Airflow, against the local emulator
-# make test   the tests
-# make help   the rest
+# make demo   run the main job in a real Airflow against the local emulator
+# make test   run the tests
+# make help   list all targets
 #
-# Each target sets up what it needs: a virtual environment in .venv, made anew when pyproject.toml changes.
-# PYTHON names the interpreter to make it with.
+# Each target first creates the virtual environment .venv, again after each change of pyproject.toml.
+# PYTHON is the interpreter for it.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -30,7 +30,7 @@ demo: $(VENV)/.ready ## run the example DAG in a real Airflow against the emulat
 ui: $(VENV)/.ready ## start emulator and Airflow UI, print URL and login; Ctrl-C stops both
 	@$(BIN)/python -m dev.ui
 
-# A file runs in one process, because its tests may share an Airflow.
+# All tests of a file run in one process, because they may share an Airflow.
 PARALLEL = --numprocesses auto --dist loadfile
 
 test: $(VENV)/.ready ## run the tests
@@ -38,10 +38,10 @@ test: $(VENV)/.ready ## run the tests
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 NIGHTS ?= 10
-chaos: $(VENV)/.ready ## kill workers and triggerers at random in NIGHTS runs, and let NIGHTS times as much go wrong
+chaos: $(VENV)/.ready ## run the chaos tests: NIGHTS runs with random kills, and NIGHTS times as many random faults
 	@IMS_NIGHTS=$(NIGHTS) IMS_SEEDS=$$((40 * $(NIGHTS))) $(BIN)/python -m pytest $(PARALLEL) tests/chaos $(ARGS)
 
-# The oldest Airflow that the provider promises, with the dependencies of its day; ours in the newest versions.
+# The oldest supported Airflow with the dependencies of its release date, and the newest versions of our own dependencies.
 VENV_OLDEST ?= .venv-oldest
 OLDEST = $(BIN)/uv pip install --quiet --python $(VENV_OLDEST)/bin/python
 test-oldest: $(VENV)/.ready ## run the tests on the oldest supported Airflow
@@ -58,7 +58,7 @@ lint: $(VENV)/.ready ## ruff (with Airflow's rules), format check, mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-# In an environment of its own, which the other providers cannot change for the tests.
+# In a separate environment: the other providers must not change the environment of the tests.
 VENV_BENCH ?= .venv-bench
 bench: $(VENV)/.ready ## measure imports, submissions, waiting and throttling, compared with the SDK and other providers
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV_BENCH)
@@ -67,7 +67,7 @@ bench: $(VENV)/.ready ## measure imports, submissions, waiting and throttling, c
 		$(VENV_BENCH)/bin/python benchmarks/$$what.py $(ARGS) || status=1; \
 	done; exit $$status
 
-screenshots: $(VENV)/.ready ## check the UI in a headless Chromium and take the pictures of the docs
+screenshots: $(VENV)/.ready ## check the UI in a headless Chromium and take the screenshots of the docs
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group screenshots
 	@$(BIN)/python -m dev.screenshots $(ARGS)
 
@@ -75,5 +75,5 @@ build: $(VENV)/.ready ## build wheel and sdist into dist/
 	@$(BIN)/uv build --quiet --python $(BIN)/python --out-dir dist
 	@ls dist
 
-clean: ## remove what the other targets made
+clean: ## remove the files that the other targets have created
 	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) dist .mypy_cache .pytest_cache .ruff_cache

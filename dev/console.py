@@ -1,29 +1,29 @@
-"""What the scripts here share: talking to whoever started them, and leaving tidily when told to stop."""
+"""Output and signal handling of the scripts in this directory."""
 
 from __future__ import annotations
 
 import signal
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Interrupted(Exception):  # noqa: N818 - no error: somebody asked us to stop
-    """A signal came: leave through the context managers, so that all that was started is stopped."""
+class Interrupted(Exception):  # noqa: N818 - an interrupt is not an error
+    """The process has received a stop signal: the context managers stop everything that was started."""
 
 
-def say(text: str) -> None:
-    """Print a line at once."""
+def echo(text: str) -> None:
+    """Print a line and flush the output."""
     print(text, flush=True)
 
 
 def stop_on_signals() -> None:
-    """Let Ctrl-C, SIGTERM and a closed terminal stop what was started."""
-    for number in _STOPPING:
+    """Raise :class:`Interrupted` on Ctrl-C, on SIGTERM and when the terminal is closed."""
+    for number in _STOP_SIGNALS:
         signal.signal(number, _interrupt)
 
 
 def _interrupt(_signal: int, _frame: object) -> None:
-    # Whoever presses Ctrl-C twice does not disturb the stopping.
-    for number in _STOPPING:
+    # A second Ctrl-C must not interrupt the cleanup.
+    for number in _STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     raise Interrupted

@@ -1,4 +1,4 @@
-"""`make demo`: the example DAG in a real Airflow, the emulator in place of an account."""
+"""`make demo`: run the example DAG in a real Airflow against the emulator."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import sys
 import time
 
 from airflow_provider_ims.emulator.process import EmulatorProcess
-from dev.console import Interrupted, say, stop_on_signals
+from dev.console import Interrupted, echo, stop_on_signals
 from dev.sandbox import EXAMPLE_DAGS, AirflowSandbox
 
 EXAMPLE = EXAMPLE_DAGS / "example_ims_copyright_extract.py"
-SUSPECTS = {
+VIDEOS = {
     "oss://rights-evidence/suspects/clip-1.mp4": (240, "(c) Example Studio, licence 1001"),
     "oss://rights-evidence/suspects/clip-2.mp4": (1260, "(c) Example Studio, licence 1002"),
     "oss://rights-evidence/suspects/clip-3.mp4": (5400, "版权水印测试"),
 }
-"""The videos of the example DAG: duration in seconds, and the watermark that is in them."""
+"""The videos of the example DAG: duration in seconds, and the watermark that they contain."""
 
 QUERY = """
 import sys
@@ -29,41 +29,41 @@ for job_id in sys.argv[1:]:
 def demo() -> int:
     """Run the demo and return the exit status."""
     started = time.monotonic()
-    say("Starting the IMS emulator ...")
+    echo("Starting the IMS emulator ...")
     with (
         EmulatorProcess() as emulator,
         AirflowSandbox({"AIRFLOW_CONN_IMS_DEFAULT": emulator.connection_json()}) as airflow,
     ):
-        for media, (duration, watermark) in SUSPECTS.items():
+        for media, (duration, watermark) in VIDEOS.items():
             emulator.put_media(media, duration=duration, watermark=watermark)
-        say(f"  it answers at {emulator.endpoint} and knows {len(SUSPECTS)} videos with a watermark")
-        say("Creating a throw-away Airflow (AIRFLOW_HOME and SQLite database in a temporary directory) ...")
+        echo(f"  it listens at {emulator.endpoint} and has {len(VIDEOS)} videos with a watermark")
+        echo("Creating a temporary Airflow (AIRFLOW_HOME and SQLite database in a temporary directory) ...")
         airflow.migrate()
-        say(f"Running the DAG {EXAMPLE.name} ...")
+        echo(f"Running the DAG {EXAMPLE.name} ...")
         run = airflow.run_dag(airflow.add_dag(EXAMPLE))
         if run.state != "success":
-            say(run.output)
-            say(f"The DAG run ended in state {run.state}; its log is above.")
+            echo(run.output)
+            echo(f"The DAG run ended in state {run.state}; its log is above.")
             return 1
         (jobs,) = run.xcom("pair_with_jobs")
-        say(f"  run {run.run_id}: {run.state}; the downstream task got {len(jobs)} JobIds")
+        echo(f"  run {run.run_id}: {run.state}; the downstream task got {len(jobs)} JobIds")
         emulator.advance(3600)
-        say("An hour later (the emulator's clock was advanced), one query for each job:")
-        found = airflow.python("-c", QUERY, *jobs.values()).stdout.splitlines()[-len(jobs) :]
-        say("")
-        for (media, job_id), watermark in zip(jobs.items(), found, strict=True):
-            say(f"  JobId {job_id}  watermark {watermark}  ({media})")
+        echo("Advanced the emulator's clock by an hour. One query for each job:")
+        watermarks = airflow.python("-c", QUERY, *jobs.values()).stdout.splitlines()[-len(jobs) :]
+        echo("")
+        for (media, job_id), watermark in zip(jobs.items(), watermarks, strict=True):
+            echo(f"  JobId {job_id}  watermark {watermark}  ({media})")
         bill = emulator.bill()
-        say("")
-        say(f"Bill: {len(bill['lines'])} jobs, {bill['minutes']} minutes, {bill['currency']} {bill['price']}")
+        echo("")
+        echo(f"Bill: {len(bill['lines'])} jobs, {bill['minutes']} minutes, {bill['currency']} {bill['price']}")
         if (
-            set(jobs) != set(SUSPECTS)
-            or found != [SUSPECTS[media][1] for media in jobs]
-            or len(bill["lines"]) != len(SUSPECTS)
+            set(jobs) != set(VIDEOS)
+            or watermarks != [VIDEOS[media][1] for media in jobs]
+            or len(bill["lines"]) != len(VIDEOS)
         ):
-            say("That is not what it should be: see above.")
+            echo("Unexpected jobs, watermarks or bill: see above.")
             return 1
-    say(f"Done in {time.monotonic() - started:.0f} s; emulator and Airflow are stopped and removed.")
+    echo(f"Done in {time.monotonic() - started:.0f} s; emulator and Airflow are stopped and removed.")
     return 0
 
 
@@ -72,8 +72,8 @@ if __name__ == "__main__":
     try:
         sys.exit(demo())
     except Interrupted:
-        say("Interrupted; emulator and Airflow are stopped and removed.")
+        echo("Interrupted; emulator and Airflow are stopped and removed.")
         sys.exit(130)
-    except RuntimeError as error:  # Airflow or the emulator; the text says what, with what it printed
-        say(str(error))
+    except RuntimeError as error:  # Airflow or the emulator failed; the message contains its output
+        echo(str(error))
         sys.exit(1)

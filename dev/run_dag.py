@@ -1,6 +1,6 @@
-"""Run the DAG of one file with ``dag.test()`` and write what came of it: run_dag.py DAG_FILE REPORT_FILE [ENV].
+"""Run the DAG of one file with ``dag.test()`` and write a report: run_dag.py DAG_FILE REPORT_FILE [ENV].
 
-ENV is JSON: environment variables to set when the file has been parsed and before the DAG runs.
+ENV is a JSON object: environment variables to set after the file is parsed and before the DAG runs.
 """
 
 from __future__ import annotations
@@ -26,12 +26,16 @@ except ImportError:  # Airflow 2
 
 
 def value_of(row: XComModel) -> Any:
-    """Return the value of an XCom row; a row of Airflow 2 has it deserialized already."""
+    """Return the value of an XCom row; in Airflow 2 it is already deserialized."""
     return XComModel.deserialize_value(row) if XComModel.__name__ == "XComModel" else row.value
 
 
 def run(dag_file: str, env: dict[str, str]) -> dict[str, Any]:
-    """Run the one DAG that the file defines, with further environment variables."""
+    """Run the only DAG of a file, and return its states and XComs.
+
+    :param dag_file: path of the file
+    :param env: environment variables to set after the file is parsed
+    """
     bag = DagBag(dag_file)
     if bag.import_errors:
         raise RuntimeError("\n".join(bag.import_errors.values()))
@@ -59,5 +63,5 @@ def run(dag_file: str, env: dict[str, str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    report = run(sys.argv[1], json.loads(sys.argv[3]) if len(sys.argv) > 3 else {})  # noqa: PLR2004 - the third is optional
+    report = run(sys.argv[1], json.loads(sys.argv[3]) if len(sys.argv) > 3 else {})  # noqa: PLR2004 - ENV is optional
     Path(sys.argv[2]).write_text(json.dumps(report, default=str))

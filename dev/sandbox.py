@@ -1,4 +1,4 @@
-"""A throw-away Airflow: its own home, its own migrated SQLite database, nothing of the caller's environment."""
+"""A temporary Airflow with its own home directory and SQLite database, independent of the caller's environment."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from types import TracebackType
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE_DAGS = ROOT / "example_dags"
-_PATIENT = 15
-"""Seconds that a process waits for the database."""
-_FOREIGN = ("AIRFLOW", "ALIBABA", "DEBUG", "PYTHONWARNINGS")
+_DATABASE_TIMEOUT = 15
+"""Seconds that a process waits for a database lock."""
+# Variables of the caller that the sandbox does not inherit.
+_REMOVED_VARIABLES = ("AIRFLOW", "ALIBABA", "DEBUG", "PYTHONWARNINGS")
 
 
 class AirflowSandbox:
@@ -35,17 +36,17 @@ class AirflowSandbox:
         self.dags = self.home / "dags"
         self.dags.mkdir()
         database = self.home / "airflow.db"
-        # Where several processes write at once, they wait for each other instead of failing; who reads does not wait.
+        # In WAL mode, concurrent writers wait for each other instead of failing, and readers do not wait.
         with closing(sqlite3.connect(database)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_REMOVED_VARIABLES)}
         self.env = {
             **inherited,
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}?timeout={_PATIENT}",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}?timeout={_DATABASE_TIMEOUT}",
             "NO_COLOR": "1",
             **(env or {}),
         }
@@ -63,14 +64,23 @@ class AirflowSandbox:
         self.airflow("db", "migrate")
 
     def airflow(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run an airflow command and return what it printed."""
+        """Run an airflow command and return the completed process with its output.
+
+        :raises RuntimeError: if it fails and ``check`` is true; the message contains the output
+        """
         return self.python("-m", "airflow", *args, check=check)
 
     def python(
         self, *args: str, check: bool = True, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run Python in the sandbox; a failure carries what it printed."""
-        done = subprocess.run(
+        """Run Python in the sandbox and return the completed process with its output.
+
+        :param args: arguments of the interpreter
+        :param check: whether a failure raises
+        :param env: further environment variables
+        :raises RuntimeError: if it fails and ``check`` is true; the message contains the output
+        """
+        completed = subprocess.run(
             [sys.executable, *args],
             env={**self.env, **(env or {})},
             cwd=self.home,
@@ -79,15 +89,16 @@ class AirflowSandbox:
             timeout=300,
             check=False,
         )
-        if check and done.returncode:
-            raise RuntimeError(f"{_shown(args)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-        return done
+        if check and completed.returncode:
+            output = f"{completed.stdout}\n{completed.stderr}"
+            raise RuntimeError(f"{' '.join(args)} failed with exit status {completed.returncode}:\n{output}")
+        return completed
 
     def add_dag(self, source: Path | str, name: str = "dag.py") -> Path:
-        """Put a DAG file into the DAGs folder.
+        """Write a DAG file to the DAGs folder, and return its path.
 
-        :param source: a file to copy, or the text of one
-        :param name: its name where the text is given
+        :param source: a file to copy, or the text of the file
+        :param name: file name, if ``source`` is a text
         """
         text = source.read_text() if isinstance(source, Path) else source
         path = self.dags / (source.name if isinstance(source, Path) else name)
@@ -97,27 +108,28 @@ class AirflowSandbox:
     def run_dag(
         self, path: Path, env: Mapping[str, str] | None = None, late_env: Mapping[str, str] | None = None
     ) -> DagRunReport:
-        """Run the DAG of a file once with ``dag.test()``, in a process of its own.
+        """Run the DAG of a file once with ``dag.test()`` in a new process.
 
-        :param path: the file, which defines one DAG
+        :param path: the file, which must define exactly one DAG
         :param env: further environment variables
-        :param late_env: those that are set when the file has been parsed
+        :param late_env: environment variables that are set after the file is parsed
+        :raises RuntimeError: if the DAG cannot be run; the message contains the output
         """
         report = self.home / "report.json"
         report.unlink(missing_ok=True)
         script = str(ROOT / "dev" / "run_dag.py")
-        done = self.python(script, str(path), str(report), json.dumps(dict(late_env or {})), check=False, env=env)
+        completed = self.python(script, str(path), str(report), json.dumps(dict(late_env or {})), check=False, env=env)
         if not report.exists():
-            raise RuntimeError(f"The DAG {path.name} did not run:\n{done.stdout}\n{done.stderr}")
-        return DagRunReport(json.loads(report.read_text()), done.stdout, done.stderr)
+            raise RuntimeError(f"The DAG {path.name} did not run:\n{completed.stdout}\n{completed.stderr}")
+        return DagRunReport(json.loads(report.read_text()), completed.stdout, completed.stderr)
 
 
 class DagRunReport:
-    """What a DAG run left behind.
+    """States, XComs and output of a DAG run.
 
     :param report: states and XComs, as ``run_dag.py`` writes them
-    :param stdout: what the run printed
-    :param stderr: what the run printed to standard error, its logs
+    :param stdout: standard output of the run
+    :param stderr: standard error of the run, which contains the logs
     """
 
     def __init__(self, report: dict[str, Any], stdout: str, stderr: str) -> None:
@@ -128,10 +140,6 @@ class DagRunReport:
         self.output = stdout + stderr
 
     def xcom(self, task_id: str, key: str = "return_value") -> list[Any]:
-        """Return the values that the instances of a task pushed, in the order of their map index."""
-        found = [x for x in self.xcoms if x["task_id"] == task_id and x["key"] == key]
-        return [x["value"] for x in sorted(found, key=lambda x: int(x["map_index"]))]
-
-
-def _shown(args: Sequence[str]) -> str:
-    return " ".join(args)
+        """Return the XCom values of a task's instances, sorted by map index."""
+        rows = [x for x in self.xcoms if x["task_id"] == task_id and x["key"] == key]
+        return [x["value"] for x in sorted(rows, key=lambda x: int(x["map_index"]))]

@@ -1,6 +1,6 @@
-"""The pictures of the docs, taken from a real Airflow; a check of the UI too, since it ends with 1 where one is wrong.
+"""Take the screenshots of the docs from a real Airflow. The script also tests the UI: it exits with 1 if a check fails.
 
-Needs the Python package ``playwright`` and Chromium, and a font with Chinese characters for one of the watermarks.
+It needs the Python package ``playwright``, Chromium, and a font with Chinese characters for one of the watermarks.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import expect, sync_playwright
 
 from airflow_provider_ims.connection.fields import CONN_FIELDS, CONN_NAME, UI_FIELD_BEHAVIOUR
-from dev.console import Interrupted, say, stop_on_signals
-from dev.demo import EXAMPLE, SUSPECTS
+from dev.console import Interrupted, echo, stop_on_signals
+from dev.demo import EXAMPLE, VIDEOS
 from dev.sandbox import ROOT
 from dev.ui import CONNECTION_ID, airflow_with_emulator
 
@@ -40,13 +40,13 @@ MAX_BYTES = 300_000
 
 WIDTH = 1280
 HEIGHT = 2000
-"""More than a picture has, so that nothing needs to be scrolled."""
+"""More than the height of each page, so that no element needs scrolling."""
 FORM_WIDTH = 630
-"""The form shows one group of fields at a time: both stand side by side in one picture."""
+"""The form shows one group of fields at a time; one image shows both groups side by side."""
 
 MILLISECONDS = 1000
-PATIENCE = 30.0
-"""Seconds that the UI may take for anything."""
+TIMEOUT = 30.0
+"""Seconds that the UI may take for each step."""
 
 STS_CONNECTION = "ims_sts"
 STANDARD_VALUES = {"login": "id-of-a-temporary-key", "password": "not a secret"}
@@ -62,17 +62,17 @@ EXTRA_VALUES: dict[str, Any] = {
 SECRETS = ("password", "element_security_token")
 
 
-class WrongPictureError(RuntimeError):
-    """The UI does not show what it should; the text says what is amiss."""
+class ScreenshotError(RuntimeError):
+    """The UI does not show the expected content."""
 
 
-class Camera:
-    """Takes the pictures.
+class ScreenshotSession:
+    """Checks the pages of the UI and takes their screenshots.
 
     :param browser: a running browser
-    :param airflow: the Airflow to photograph
-    :param emulator: the emulator behind it
-    :param out: folder of the pictures
+    :param airflow: the running Airflow
+    :param emulator: the emulator that its connection points to
+    :param out: directory of the images
     """
 
     def __init__(self, browser: Browser, airflow: StandaloneAirflow, emulator: EmulatorProcess, out: Path) -> None:
@@ -86,11 +86,11 @@ class Camera:
             locale="en-US",
             timezone_id="UTC",
         )
-        context.set_default_timeout(PATIENCE * MILLISECONDS)
+        context.set_default_timeout(TIMEOUT * MILLISECONDS)
         self.page: Page = context.new_page()
 
     def log_in(self) -> None:
-        """Log in to Airflow by its form."""
+        """Log in to Airflow with the login form."""
         page = self.page
         page.goto(self._airflow.url)
         page.locator("input[name=username]").fill(self._airflow.username)
@@ -99,7 +99,7 @@ class Camera:
         expect(page.get_by_role("link", name="Dags").first).to_be_visible()
 
     def connection_form(self) -> None:
-        """Fill in the form of a new connection, photograph it, save it, and check what was saved."""
+        """Fill in the form of a new connection, take a screenshot, save the form, and check the saved connection."""
         page = self.page
         page.set_viewport_size({"width": FORM_WIDTH, "height": HEIGHT})
         page.goto(f"{self._airflow.url}/connections")
@@ -113,7 +113,7 @@ class Camera:
             form.locator(f"input[name={name}]").fill(value)
         for label in UI_FIELD_BEHAVIOUR["relabeling"].values():
             expect(form.get_by_text(label, exact=True)).to_be_visible()
-        standard = self._photograph_form(form)
+        standard = self._form_image(form)
 
         _open_extra_fields(form)
         for name, value in EXTRA_VALUES.items():
@@ -121,17 +121,21 @@ class Camera:
         _check_extra_fields(form)
         for name in SECRETS:
             expect(form.locator(f"input[name={name}]")).to_have_attribute("type", "password")
-        extra = self._photograph_form(form)
+        extra = self._form_image(form)
         self._save("connection-form", self._side_by_side(standard, extra))
 
         form.get_by_role("button", name="Save").click()
         expect(form).to_be_hidden()
         saved = self._airflow.request("GET", f"/connections/{STS_CONNECTION}")
-        check(json.loads(saved["extra"]), {**EXTRA_VALUES, "security_token": "***"}, "The form saved other extras")
+        check(
+            json.loads(saved["extra"]),
+            {**EXTRA_VALUES, "security_token": "***"},
+            "The form has saved other extra fields",
+        )
         page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
 
-    def connection_of_the_emulator(self) -> None:
-        """Check the form for editing, and the button that tests a connection; no picture."""
+    def emulator_connection(self) -> None:
+        """Check the edit form and the button that tests a connection; without a screenshot."""
         page = self.page
         page.goto(f"{self._airflow.url}/connections")
         row = page.get_by_role("row").filter(has_text=CONNECTION_ID)
@@ -144,20 +148,20 @@ class Camera:
         expect(form).to_be_hidden()
         with page.expect_response("**/connections/test") as response:
             row.get_by_role("button", name="Test Connection").click()
-        answer = response.value.json()
+        result = response.value.json()
         expected = {"status": True, "message": f"Connected to {self._emulator.endpoint} (region cn-shanghai)"}
-        check(answer, expected, "The connection test of the UI failed")
+        check(result, expected, "The connection test of the UI failed")
 
     def task(self) -> None:
-        """Run the example DAG, and photograph XComs and link of a task instance."""
+        """Run the example DAG, and take screenshots of the XComs and the link of a task instance."""
         dag_id = EXAMPLE.stem
-        say(f"  running the DAG {dag_id} ...")
+        echo(f"  running the DAG {dag_id} ...")
         run_id = self._airflow.trigger(dag_id)
         state = self._airflow.wait_for_run(dag_id, run_id)
-        check(state, "success", f"The run of {dag_id} ended otherwise")
+        check(state, "success", f"The run of {dag_id} has not succeeded")
         jobs = {job["media"]: job["job_id"] for job in self._emulator.jobs()}
-        found = [self._airflow.xcom(dag_id, run_id, "submit", "job_id", index) for index in range(len(SUSPECTS))]
-        check(found, [jobs[media] for media in SUSPECTS], "The XComs have other jobs than the emulator")
+        found = [self._airflow.xcom(dag_id, run_id, "submit", "job_id", index) for index in range(len(VIDEOS))]
+        check(found, [jobs[media] for media in VIDEOS], "The XComs contain other jobs than the emulator")
 
         page = self.page
         instance = f"{self._airflow.url}/dags/{dag_id}/runs/{run_id}/tasks/submit/mapped/0"
@@ -165,21 +169,21 @@ class Camera:
         for key in ("job_id", "return_value"):
             row = page.get_by_role("row").filter(has=page.get_by_role("cell", name=key, exact=True))
             expect(row).to_contain_text(found[0])
-        # The value is a small editor, which comes later than the rest.
+        # The value is shown in an editor, which loads later than the rest of the page.
         page.get_by_role("button", name="Expand all").click()
         expect(page.get_by_text("query_action")).to_be_visible()
-        self._save("task-xcom", self._photograph_down_to(page.get_by_role("table").last, margin=24))
+        self._save("task-xcom", self._page_image_to(page.get_by_role("table").last, margin=24))
 
         page.goto(f"{instance}/details")
         link = page.get_by_role("link", name="IMS job", exact=True)
         expect(link).to_be_visible()
         expect(link).to_have_attribute("href", re.compile(f"^{re.escape(LINK)}.*{found[0]}"))
-        # Further down stand the host's name and the like.
+        # The rows below show the host name and similar data.
         last = page.get_by_role("row").filter(has=page.get_by_role("cell", name="Duration", exact=True))
-        self._save("task-link", self._photograph_down_to(last))
+        self._save("task-link", self._page_image_to(last))
 
     def emulator(self) -> None:
-        """Photograph the page of the emulator."""
+        """Take a screenshot of the page of the emulator."""
         self._emulator.advance(3600)
         page = self.page
         page.goto(f"{self._emulator.endpoint}/_emulator")
@@ -187,91 +191,89 @@ class Camera:
         expect(page.get_by_text(f"{bill['price']} {bill['currency']}", exact=True)).to_be_visible()
         for job in self._emulator.jobs():
             row = page.get_by_role("row").filter(has_text=job["job_id"])
-            expect(row.first).to_contain_text(SUSPECTS[job["media"]][1])
-        check(len(bill["lines"]), len(SUSPECTS), "There are other jobs on the bill")
-        # Jobs and media; the journal of the requests stands further down.
-        self._save("emulator", self._photograph_down_to(page.get_by_role("table").nth(1), margin=24))
+            expect(row.first).to_contain_text(VIDEOS[job["media"]][1])
+        check(len(bill["lines"]), len(VIDEOS), "The bill contains other jobs")
+        # Jobs and media, without the request log below.
+        self._save("emulator", self._page_image_to(page.get_by_role("table").nth(1), margin=24))
 
-    def _photograph_form(self, form: Locator) -> bytes:
-        # No field in focus, and no corners of what is behind the form.
+    def _form_image(self, form: Locator) -> bytes:
+        # No field has the focus, and the page behind the form does not show at its corners.
         self.page.evaluate("document.activeElement.blur()")
-        picture: bytes = form.screenshot(animations="disabled", style="[role=dialog] { border-radius: 0 !important }")
-        return picture
+        image: bytes = form.screenshot(animations="disabled", style="[role=dialog] { border-radius: 0 !important }")
+        return image
 
-    def _photograph_down_to(self, last: Locator, margin: int = 0) -> bytes:
-        """Photograph the page from its top down to the end of an element."""
+    def _page_image_to(self, last: Locator, margin: int = 0) -> bytes:
+        """Return a screenshot of the page from its top to the bottom of an element."""
         expect(last).to_be_visible()
         box = last.bounding_box()
         if box is None:
-            raise WrongPictureError("An element has gone while it was looked at.")
+            raise ScreenshotError("An element has disappeared before its screenshot.")
         height = box["y"] + box["height"] + margin
-        picture: bytes = self.page.screenshot(
+        image: bytes = self.page.screenshot(
             animations="disabled", clip={"x": 0, "y": 0, "width": WIDTH, "height": height}
         )
-        return picture
+        return image
 
-    def _side_by_side(self, *pictures: bytes) -> bytes:
-        """Put pictures beside each other; the browser does it, so that no picture library is needed."""
-        images = "".join(
-            f'<img src="data:image/png;base64,{base64.b64encode(picture).decode()}">' for picture in pictures
-        )
+    def _side_by_side(self, *images: bytes) -> bytes:
+        """Return one image with several images side by side; rendered by the browser, so no image library is needed."""
+        html = "".join(f'<img src="data:image/png;base64,{base64.b64encode(image).decode()}">' for image in images)
         page = self.page.context.new_page()
         try:
             page.set_viewport_size({"width": 2 * WIDTH, "height": HEIGHT})
             page.set_content(
                 "<style>body { margin: 0 } div { display: inline-flex; gap: 16px; align-items: start }"
                 "img { border: 1px solid #ddd }</style>"
-                f"<div>{images}</div>"
+                f"<div>{html}</div>"
             )
             page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth)")
-            picture: bytes = page.locator("div").screenshot()
+            image: bytes = page.locator("div").screenshot()
         finally:
             page.close()
-        return picture
+        return image
 
-    def _save(self, name: str, picture: bytes) -> None:
-        if len(picture) > MAX_BYTES:
-            raise WrongPictureError(f"{name}.png has {len(picture)} bytes, more than {MAX_BYTES}.")
+    def _save(self, name: str, image: bytes) -> None:
+        if len(image) > MAX_BYTES:
+            raise ScreenshotError(f"{name}.png has {len(image)} bytes, more than {MAX_BYTES}.")
         path = self._out / f"{name}.png"
-        path.write_bytes(picture)
-        say(f"  {path.name}: {len(picture) // 1000} kB")
+        path.write_bytes(image)
+        echo(f"  {path.name}: {len(image) // 1000} kB")
 
 
 def screenshots(out: Path) -> None:
-    """Take all pictures.
+    """Take all screenshots.
 
-    :param out: the folder to write them to
+    :param out: directory of the images
     """
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with airflow_with_emulator() as (airflow, emulator), sync_playwright() as playwright:
-        say(f"Airflow is ready after {time.monotonic() - started:.0f} s. Taking the pictures ...")
+        echo(f"Airflow is ready after {time.monotonic() - started:.0f} s. Taking the screenshots ...")
         installed = next(filter(None, map(shutil.which, CHROMIUM)), None)
-        # Ours to stop, after an interrupt too: hence no signal handlers of its own. Without an installed browser
-        # Playwright takes the one that "playwright install" has downloaded.
+        # No signal handlers: this script stops the browser, also after an interrupt. Without an installed browser,
+        # Playwright uses the one that "playwright install" has downloaded.
         browser = playwright.chromium.launch(
             executable_path=installed, args=FLAGS, handle_sigint=False, handle_sigterm=False, handle_sighup=False
         )
-        expect.set_options(timeout=PATIENCE * MILLISECONDS)
+        expect.set_options(timeout=TIMEOUT * MILLISECONDS)
         try:
-            camera = Camera(browser, airflow, emulator, out)
-            camera.log_in()
-            camera.connection_form()
-            camera.connection_of_the_emulator()
-            camera.task()
-            camera.emulator()
+            session = ScreenshotSession(browser, airflow, emulator, out)
+            session.log_in()
+            session.connection_form()
+            session.emulator_connection()
+            session.task()
+            session.emulator()
         finally:
             browser.close()
-    say(f"Done in {time.monotonic() - started:.0f} s.")
+    echo(f"Done in {time.monotonic() - started:.0f} s.")
 
 
-def check(found: object, expected: object, otherwise: str) -> None:
-    """Compare.
+def check(found: object, expected: object, message: str) -> None:
+    """Compare two values.
 
-    :raises WrongPictureError: with the text of ``otherwise``, if they differ
+    :raises ScreenshotError: with ``message``, if they differ
     """
     if found != expected:
-        raise WrongPictureError(f"{otherwise}: {found!r} in place of {expected!r}.")
+        raise ScreenshotError(f"{message}: got {found!r}, expected {expected!r}.")
 
 
 def _open_extra_fields(form: Locator) -> None:
@@ -285,7 +287,7 @@ def _check_extra_fields(form: Locator) -> None:
 
 
 def _fill(form: Locator, name: str, value: object) -> None:
-    """Fill in an extra field: choose from a list, or write."""
+    """Fill in an extra field: select a value from its list, or type it."""
     if "enum" not in CONN_FIELDS[name]["schema"]:
         form.locator(f"input[name=element_{name}]").fill(str(value))
         return
@@ -298,16 +300,16 @@ def _fill(form: Locator, name: str, value: object) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m dev.screenshots", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, default=IMAGES, help="folder of the pictures (docs/images)")
+    parser.add_argument("--out", type=Path, default=IMAGES, help="directory of the images (docs/images)")
     options = parser.parse_args(arguments)
     stop_on_signals()
     try:
         screenshots(options.out)
     except Interrupted:
-        say("Interrupted; all is stopped and removed.")
+        echo("Interrupted; Airflow and the emulator are stopped and removed.")
         return 130
     except (AssertionError, BrowserError, RuntimeError) as error:
-        say(f"{type(error).__name__}: {error}")
+        echo(f"{type(error).__name__}: {error}")
         return 1
     return 0
 

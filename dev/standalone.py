@@ -1,4 +1,4 @@
-"""`airflow standalone` as a real process, with scheduler, DAG processor, triggerer and API server; and its API."""
+"""Run `airflow standalone` (scheduler, DAG processor, triggerer and API server), and call its REST API."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 HOST = "127.0.0.1"
-USUAL_PORT = 8080
+DEFAULT_PORT = 8080
 FINAL_STATES = frozenset({"success", "failed"})
 
 # Seconds.
@@ -42,24 +42,24 @@ RUN_TIMEOUT = 180.0
 _STOP_TIMEOUT = 20.0
 _KILL_TIMEOUT = 10.0
 _CALL_TIMEOUT = 30.0
-# Where many tasks start at once on few cores, SQLite stays locked for longer than a call may take.
+# If many tasks start at once on few cores, SQLite stays locked for longer than the timeout of a call.
 _COMMAND_TIMEOUT = 180.0
-_POLL = 0.25
+_POLL_INTERVAL = 0.25
 
 _COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
-_PASSWORDS = "simple_auth_manager_passwords.json.generated"
-_TAIL = 40
+_LOGIN_FILE = "simple_auth_manager_passwords.json.generated"
+_TAIL_LINES = 40
 
 
 class StandaloneError(RuntimeError):
-    """Airflow did not start, or did not do what it was asked; the text ends with the tail of its log."""
+    """Airflow did not start, or did not reach a state in time; the message ends with the last lines of its log."""
 
 
 class ApiError(RuntimeError):
-    """The REST API refused.
+    """The REST API has returned an error.
 
     :param status: HTTP status
-    :param text: what was asked and what came back
+    :param text: the request and the response
     """
 
     def __init__(self, status: int, text: str) -> None:
@@ -68,7 +68,7 @@ class ApiError(RuntimeError):
 
 
 class StandaloneAirflow:
-    """`airflow standalone` in a sandbox, for as long as the ``with`` block runs. DAGs are not paused at creation.
+    """`airflow standalone` in a sandbox, as a context manager. DAGs are not paused at creation.
 
     .. code-block:: python
 
@@ -79,8 +79,8 @@ class StandaloneAirflow:
                 run_id = airflow.trigger("my_dag")
                 state = airflow.wait_for_run("my_dag", run_id)
 
-    :param sandbox: its home; Airflow creates the database where there is none
-    :param port: of the API server; None takes 8080, or a free one where that is taken
+    :param sandbox: provides AIRFLOW_HOME; Airflow creates the database if there is none
+    :param port: port of the API server; None uses 8080, or a free port if 8080 is in use
     :param env: further environment variables
     """
 
@@ -90,7 +90,7 @@ class StandaloneAirflow:
         self, sandbox: AirflowSandbox, *, port: int | None = None, env: Mapping[str, str] | None = None
     ) -> None:
         self.sandbox = sandbox
-        self.port = port or free_port(USUAL_PORT)
+        self.port = port or free_port(DEFAULT_PORT)
         self.url = f"http://{HOST}:{self.port}"
         self.log = sandbox.home / "standalone.log"
         self.env = {
@@ -102,14 +102,14 @@ class StandaloneAirflow:
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-            # The executor starts this many processes, idle or not; the usual 32 are a crowd.
+            # The executor starts this many processes, idle or not; the default of 32 is too many for a test machine.
             "AIRFLOW__CORE__PARALLELISM": "8",
-            # Long enough for SHA-512: the generated one makes Airflow warn at each request.
+            # Long enough for SHA-512: with the generated secret, Airflow logs a warning at each request.
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
-            # Their usual ports would be another Airflow's on this machine.
+            # Another Airflow on this machine may use the default ports.
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
-            # Tasks call the API server: a proxy of the caller's environment cannot reach our loopback.
+            # Tasks call the API server on the loopback interface, which a proxy of the caller cannot reach.
             **{name: _with_loopback(sandbox.env.get(name)) for name in ("NO_PROXY", "no_proxy")},
             "PYTHONUNBUFFERED": "1",
             **(env or {}),
@@ -121,11 +121,13 @@ class StandaloneAirflow:
     def __enter__(self) -> Self:
         """Start Airflow and wait until all of its components are healthy.
 
-        :raises StandaloneError: if it ends, or is not healthy within three minutes
+        :raises StandaloneError: if Airflow ends, or is not healthy within three minutes
         """
         airflow = version("apache-airflow")
         if int(airflow.split(".")[0]) < 3:  # noqa: PLR2004 - the number of a major version
-            raise StandaloneError(f"This needs Airflow 3, whose REST API and login it uses; here is Airflow {airflow}.")
+            raise StandaloneError(
+                f"StandaloneAirflow uses the REST API of Airflow 3; the installed version is {airflow}."
+            )
         try:
             self._process = self._start("standalone")
             self.wait_until("Airflow is healthy", self._healthy, START_TIMEOUT)
@@ -137,13 +139,13 @@ class StandaloneAirflow:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop Airflow and all that it started, whatever happened."""
+        """Stop Airflow and all processes that it has started."""
         self.stop()
 
     @cached_property
     def password(self) -> str:
-        """The password that Airflow made up for :attr:`username`."""
-        passwords: dict[str, str] = json.loads((self.sandbox.home / _PASSWORDS).read_text())
+        """The password that Airflow has generated for :attr:`username`."""
+        passwords: dict[str, str] = json.loads((self.sandbox.home / _LOGIN_FILE).read_text())
         return passwords[self.username]
 
     @cached_property
@@ -154,31 +156,31 @@ class StandaloneAirflow:
         return token
 
     def request(self, method: str, path: str, payload: object = None) -> Any:
-        """Call the REST API and return what it answered.
+        """Call the REST API and return its response.
 
         :param method: HTTP method
         :param path: below ``/api/v2``, such as ``/dags``
         :param payload: sent as JSON, None for no body
-        :raises ApiError: if it refused
+        :raises ApiError: if the response is an error
         """
         return self._call(method, f"/api/v2{path}", payload, {"Authorization": f"Bearer {self.token}"})
 
     def tell(self, method: str, path: str, payload: object) -> None:
-        """Give the REST API a command, and again where SQLite was locked, or no answer came back.
+        """Send a command to the REST API, with retries if SQLite is locked or no response arrives.
 
         :param method: HTTP method
         :param path: below ``/api/v2``
-        :param payload: sent as JSON; where it creates something, with an id
-        :raises ApiError: if it refused
+        :param payload: sent as JSON; a command that creates an object must contain its id
+        :raises ApiError: if the response is an error that a retry does not resolve
         """
-        tries = count(1)
+        attempts = count(1)
 
         def done() -> bool:
-            first = next(tries) == 1
+            first = next(attempts) == 1
             try:
                 self.request(method, path, payload)
             except ApiError as error:
-                # It exists: the try before has done it, and its answer was lost.
+                # The object exists: an earlier attempt has created it, and its response was lost.
                 if first or error.status != HTTPStatus.CONFLICT:
                     raise
             return True
@@ -186,21 +188,21 @@ class StandaloneAirflow:
         self.wait_until(f"{method} {path} is done", done, _COMMAND_TIMEOUT)
 
     def wait_for_dag(self, dag_id: str, timeout: float = PARSE_TIMEOUT) -> None:
-        """JobWait until a DAG is parsed.
+        """Wait until a DAG is parsed.
 
-        :param dag_id: its id
+        :param dag_id: the DAG's id
         :param timeout: in seconds
-        :raises StandaloneError: if it is not within the timeout; with what failed to import
+        :raises StandaloneError: if it is not parsed within the timeout; the message contains the import errors
         """
         try:
-            self.wait_until(f"DAG {dag_id} is parsed", lambda: self._known(dag_id), timeout)
+            self.wait_until(f"DAG {dag_id} is parsed", lambda: self._is_parsed(dag_id), timeout)
         except StandaloneError as error:
-            broken = self.request("GET", "/importErrors")["import_errors"]
-            traces = "".join(f"\n{trouble['filename']}:\n{trouble['stack_trace']}" for trouble in broken)
+            failures = self.request("GET", "/importErrors")["import_errors"]
+            traces = "".join(f"\n{failure['filename']}:\n{failure['stack_trace']}" for failure in failures)
             raise StandaloneError(f"{error}{traces}") from None
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
-        """Start a DAG run and return its id; the DAG may still wait to be parsed.
+        """Start a DAG run and return its id; if the DAG is not parsed yet, wait for it.
 
         :param dag_id: the DAG's id
         :param conf: the run's configuration
@@ -213,7 +215,7 @@ class StandaloneAirflow:
         return run_id
 
     def wait_for_run(self, dag_id: str, run_id: str, timeout: float = RUN_TIMEOUT) -> str:
-        """JobWait until a DAG run has ended, and return ``success`` or ``failed``.
+        """Wait until a DAG run has ended, and return ``success`` or ``failed``.
 
         :param dag_id: the DAG's id
         :param run_id: the run's id
@@ -229,15 +231,14 @@ class StandaloneAirflow:
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return the task instances of a run, as the REST API describes them."""
-        found: list[dict[str, Any]] = self.request("GET", f"{_run_path(dag_id, run_id)}/taskInstances")[
-            "task_instances"
-        ]
-        return found
+        response = self.request("GET", f"{_run_path(dag_id, run_id)}/taskInstances")
+        instances: list[dict[str, Any]] = response["task_instances"]
+        return instances
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
-        """Return a value that a task instance has pushed.
+        """Return an XCom value of a task instance.
 
-        :raises ApiError: if there is none, with status 404
+        :raises ApiError: with status 404, if there is none
         """
         task = _task_path(dag_id, run_id, task_id)
         return self.request(
@@ -252,8 +253,8 @@ class StandaloneAirflow:
         :param dag_id: the DAG's id
         :param run_id: the run's id
         :param task_id: the task's id
-        :param try_number: which of its attempts
-        :param map_index: which of its mapped instances
+        :param try_number: number of the attempt, from 1
+        :param map_index: index of the mapped instance, -1 for a task that is not mapped
         """
         task = _task_path(dag_id, run_id, task_id)
         path = f"{task}/logs/{try_number}?full_content=true&map_index={map_index}"
@@ -261,7 +262,7 @@ class StandaloneAirflow:
         return lines
 
     def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
-        """Mark a task, as the buttons of the UI do.
+        """Mark a task as failed or as success, as the UI does.
 
         :param dag_id: the DAG's id
         :param run_id: the run's id
@@ -271,20 +272,20 @@ class StandaloneAirflow:
         self.tell("PATCH", _task_path(dag_id, run_id, task_id), {"new_state": state})
 
     def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Clear a task, whatever its state, so that it runs again.
+        """Clear a task in any state, so that it runs again.
 
         :param dag_id: the DAG's id
         :param run_id: the run's id
         :param task_id: the task's id
         """
-        choice = {"dag_run_id": run_id, "task_ids": [task_id], "only_failed": False, "dry_run": False}
-        self.tell("POST", f"/dags/{quote(dag_id)}/clearTaskInstances", choice)
+        payload = {"dag_run_id": run_id, "task_ids": [task_id], "only_failed": False, "dry_run": False}
+        self.tell("POST", f"/dags/{quote(dag_id)}/clearTaskInstances", payload)
 
     def kill_component(self, component: str) -> None:
-        """Kill a component and all that it has started, as a machine that goes down does. Nothing starts it again.
+        """Kill a component and all processes that it has started, as a machine failure does. It is not restarted.
 
-        :param component: its command, such as ``triggerer``
-        :raises StandaloneError: if it does not run
+        :param component: command of the component, such as ``triggerer``
+        :raises StandaloneError: if it is not running
         """
         found: dict[int, Any] = {}
         for process in self._members():
@@ -292,55 +293,55 @@ class StandaloneAirflow:
                 if component in process.cmdline():
                     found |= {one.pid: one for one in (process, *process.children(recursive=True))}
         if not found:
-            raise StandaloneError(f"There is no {component} to kill. Airflow's log ends:\n{self.log_tail()}")
+            raise StandaloneError(f"No {component} is running. Airflow's log ends:\n{self.log_tail()}")
         self._kill(list(found.values()))
 
     def start_component(self, component: str) -> None:
-        """Start a component anew; it ends with the others.
+        """Start a component; :meth:`stop` stops it with the others.
 
-        :param component: its command, such as ``triggerer``
+        :param component: command of the component, such as ``triggerer``
         """
         self._components.append(self._start(component))
 
     def wait_until(self, what: str, probe: Callable[[], T | None], timeout: float) -> T:
-        """Ask again and again until the answer is true, and return it.
+        """Call a function until its result is true, and return the result.
 
-        :param what: what is waited for, for the error
-        :param probe: what is asked
+        :param what: description of the condition, for the error message
+        :param probe: the function; it is called again after connection errors and HTTP status 5xx
         :param timeout: in seconds
-        :raises StandaloneError: if it is not true within the timeout, or Airflow has ended
+        :raises StandaloneError: if the result is not true within the timeout, or Airflow has ended
         """
         deadline = time.monotonic() + timeout
         while True:
-            trouble = ""
+            last_error = ""
             try:
-                if answer := probe():
-                    return answer
+                if result := probe():
+                    return result
             except ApiError as error:
-                # Under load SQLite is locked now and then, which is no answer to the question.
+                # Under load SQLite is locked at times: retry.
                 if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
                     raise
-                trouble = f" ({error})"
+                last_error = f" ({error})"
             except OSError as error:  # the API server does not listen yet
-                trouble = f" ({error})"
+                last_error = f" ({error})"
             if self._process is None or (status := self._process.poll()) is not None:
-                how = "does not run" if self._process is None else f"has ended with {status}"
+                how = "is not running" if self._process is None else f"has ended with exit status {status}"
                 raise StandaloneError(f"Waited until {what}, but Airflow {how}. Its log ends:\n{self.log_tail()}")
             if time.monotonic() > deadline:
                 raise StandaloneError(
-                    f"Not so within {timeout:.0f} s: {what}{trouble}. Airflow's log ends:\n{self.log_tail()}"
+                    f"Timed out after {timeout:.0f} s: {what}{last_error}. Airflow's log ends:\n{self.log_tail()}"
                 )
-            time.sleep(_POLL)
+            time.sleep(_POLL_INTERVAL)
 
-    def log_tail(self, lines: int = _TAIL) -> str:
-        """Return the last lines of what Airflow's components have printed."""
+    def log_tail(self, lines: int = _TAIL_LINES) -> str:
+        """Return the last lines of the output of Airflow's components."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return "\n".join(text.splitlines()[-lines:]) or "(nothing)"
 
     def processes(self, part: str = "") -> dict[int, str]:
-        """Return the processes that Airflow consists of now, as command line by process id.
+        """Return the command lines of Airflow's running processes by process id.
 
-        :param part: only those with this in their command line, such as ``triggerer``
+        :param part: only processes with this text in their command line, such as ``triggerer``
         """
         found = {}
         for process in self._members():
@@ -351,18 +352,18 @@ class StandaloneAirflow:
         return found
 
     def stop(self) -> None:
-        """Stop Airflow and all that it started: politely, then by force. Does nothing where nothing runs."""
+        """Stop Airflow and all processes that it has started: with SIGINT, then with SIGKILL. Idempotent."""
         process = self._process
         if process is None:
             return
-        # Listed before the end: a program that a task started in a session of its own is found by its parent only.
+        # Listed before the processes end: a program that a task has started in another session is found by its parent.
         members = self._members()
         try:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_STOP_TIMEOUT)
-        finally:  # also for the impatient, who interrupt this
+        finally:  # also if a second signal interrupts the wait
             self._kill(members, self._members)
             for ended in (process, *self._components):
                 ended.wait()
@@ -378,29 +379,29 @@ class StandaloneAirflow:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # By its session we find all that it starts, and a terminal's Ctrl-C reaches us alone.
+                # The session identifies all processes that it starts, and Ctrl-C in a terminal does not reach them.
                 start_new_session=True,
             )
 
-    def _kill(self, members: list[Any], newcomers: Callable[[], list[Any]] = list) -> None:
+    def _kill(self, members: list[Any], find_new: Callable[[], list[Any]] = list) -> None:
         deadline = time.monotonic() + _KILL_TIMEOUT
-        while members := _alive([*members, *newcomers()]):
+        while members := _alive([*members, *find_new()]):
             if time.monotonic() > deadline:
                 raise StandaloneError(f"These processes do not end: {sorted(member.pid for member in members)}")
             for member in members:
                 with suppress(psutil.Error):
                     member.kill()
-            psutil.wait_procs(members, timeout=_POLL)
+            psutil.wait_procs(members, timeout=_POLL_INTERVAL)
 
     def _members(self) -> list[Any]:
-        """Return the processes of Airflow's sessions, and their descendants in sessions of their own."""
+        """Return the processes of Airflow's sessions, and their descendants in other sessions."""
         if self._process is None:
             return []
         sessions = {leader.pid for leader in (self._process, *self._components)}
         found: dict[int, Any] = {}
         parents: dict[int, tuple[int, Any]] = {}
         for process in psutil.process_iter():
-            # Gone in the meantime, or not ours to look at.
+            # The process has ended in the meantime, or belongs to another user.
             with suppress(psutil.Error, OSError):
                 parents[process.pid] = (process.ppid(), process)
                 if os.getsid(process.pid) in sessions:
@@ -413,7 +414,7 @@ class StandaloneAirflow:
         health = self._call("GET", "/api/v2/monitor/health")
         return all((health.get(component) or {}).get("status") == "healthy" for component in _COMPONENTS)
 
-    def _known(self, dag_id: str) -> bool:
+    def _is_parsed(self, dag_id: str) -> bool:
         try:
             self.request("GET", f"/dags/{quote(dag_id)}")
         except ApiError as error:
@@ -423,7 +424,7 @@ class StandaloneAirflow:
         return True
 
     def _call(self, method: str, path: str, payload: object = None, headers: Mapping[str, str] | None = None) -> Any:
-        request = urllib.request.Request(  # noqa: S310 - our own child's address
+        request = urllib.request.Request(  # noqa: S310 - a fixed http URL
             self.url + path,
             data=None if payload is None else json.dumps(payload).encode(),
             method=method,
@@ -439,10 +440,14 @@ class StandaloneAirflow:
 
 
 def free_port(preferred: int = 0) -> int:
-    """Return a port of the loopback interface that nobody listens on: the preferred one, if it can be."""
+    """Return a free port of the loopback interface.
+
+    :param preferred: returned if it is free
+    :raises StandaloneError: if there is no free port
+    """
     for port in (preferred, 0):
         with socket.socket() as probe:
-            # As servers do: a port whose last connections are fading away counts as free.
+            # As servers do: a port with connections in TIME_WAIT counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with suppress(OSError):
                 probe.bind((HOST, port))
@@ -465,7 +470,7 @@ def _with_loopback(no_proxy: str | None) -> str:
 def _alive(processes: Any) -> list[Any]:
     found = {}
     for process in processes:
-        # A zombie has ended; who reaps it is not our affair.
+        # A zombie has ended, but its parent has not reaped it yet.
         with suppress(psutil.Error):
             if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
                 found[process.pid] = process
