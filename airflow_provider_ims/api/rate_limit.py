@@ -25,8 +25,9 @@ IN_FLIGHT = 32
 _DEFAULT_BLOCK = 1.0
 _MAX_BLOCK = 60.0
 # Each throttled response halves the rate, down to this part of the limit, and the full rate returns after so many
-# seconds. With a quota of 10 requests per second for 30 that want to go, the service rejects 0.9 requests per second;
-# without halving it rejects 20, because each second starts with a burst of the whole limit.
+# seconds. With a quota of 10 requests per second for 30 that want to go, the service throttles 0.7 requests per second;
+# without halving it throttles 20, because each second starts with a burst of the whole limit
+# (benchmarks/throttling.py).
 _SLOWEST = 1 / 16
 _RECOVERY = 60.0
 # Requests that were in flight together are throttled together: their responses count as one.

@@ -231,7 +231,6 @@ class ImsJobBaseOperator(BaseOperator):
                 "Submitting a new job: %s has %s. It was submitted by %s", wait.job_id, outcome.kind, record
             )
             return RecoveryPoint.ENDED, None
-        self.log.info("Resuming %s %s, submitted by %s", self.job_type.name, wait.job_id, record)
         return point, _Current(record.job, record.at, wait, outcome)
 
     def _submit(
