@@ -115,8 +115,8 @@ class ImsHook(BaseHook):
     def call(self, action: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Call any action of the API and return the whole response body.
 
-        A read is sent once more if its connection breaks; nothing else is repeated. Known limitation: if an action creates
-        something and its response is lost, the error does not say so; :meth:`submit` does.
+        A read is sent once more if its connection breaks; nothing else is repeated. Known limitation: if an action
+        creates something and its response is lost, the error does not say so; :meth:`submit` does.
 
         :param action: API operation, such as ``GetMediaInfo``
         :param params: its parameters by the vendor's names; mappings and lists are sent as JSON, None is left out

@@ -216,10 +216,7 @@ class ImsJobBaseOperator(BaseOperator):
         options: WaitOptions,
         context: Context,
     ) -> tuple[RecoveryPoint, _Current | None]:
-        """Return what this attempt finds, and the job to resume; a submitted job is polled once.
-
-        :raises ImsConfigurationError: if the query is not valid
-        """
+        """Return what this attempt finds, and the job to resume; a submitted job is polled once."""
         point = store.recovery_point(request)
         record = store.record
         if point is not RecoveryPoint.SUBMITTED or record is None or record.job is None:
