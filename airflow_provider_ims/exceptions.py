@@ -60,6 +60,7 @@ class ImsApiError(ImsError):
     :param http_status: HTTP status of the response; statuses differ between products for the same code, so decide
         by ``code``
     :param retry_after: seconds that the service tells callers to wait, None if it did not say
+    :param is_rejection: whether the service certainly did not carry out the request
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class ImsApiError(ImsError):
         request_id: str | None = None,
         http_status: int | None = None,
         retry_after: float | None = None,
+        is_rejection: bool = False,
     ) -> None:
         super().__init__(problem, advice=advice)
         self.action = action
@@ -79,6 +81,7 @@ class ImsApiError(ImsError):
         self.request_id = request_id
         self.http_status = http_status
         self.retry_after = retry_after
+        self.is_rejection = is_rejection
 
 
 class ImsThrottledError(ImsApiError):

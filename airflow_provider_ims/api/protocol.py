@@ -36,10 +36,6 @@ USER_AGENT = f"airflow-provider-ims/{__version__}"
 _UNSIGNED_HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": USER_AGENT}
 _READS = ("Query", "Get", "List", "Describe", "Search")
 
-HTTP_SUCCESS = range(200, 300)
-HTTP_BAD_REQUEST = 400
-HTTP_SERVER_ERROR = 500
-
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
@@ -131,60 +127,116 @@ def decode(
         content = json.loads(body)
     except (ValueError, RecursionError):
         content = None
-    if isinstance(content, dict) and status in HTTP_SUCCESS and not _is_error(content):
+    if not isinstance(content, dict) or not _string(content, "RequestId"):
+        raise _foreign_error(request, region, status, headers, content, body, redact)
+    if status in HTTP_SUCCESS and not _is_error(content):
         return content
-    raise _error(request, region, status, headers, content if isinstance(content, dict) else _describe(body), redact)
+    raise _service_error(request, region, status, headers, content, redact)
 
 
-def _error(
+def _foreign_error(
     request: ApiRequest,
     region: str,
     status: int,
     headers: Mapping[str, str],
-    content: dict[str, Any] | str,
+    content: Any,
+    body: bytes,
     redact: Callable[[str], str],
 ) -> ImsApiError:
-    """Return the error of a response; its content is a JSON object, or the description of another body."""
-    details = content if isinstance(content, dict) else {}
-    code, request_id = _string(details, "Code"), _string(details, "RequestId") or headers.get("x-acs-request-id")
-    code, request_id = code and redact(code), request_id and redact(request_id)
-    kind = _error_class(code, status)
-    if code:
-        what = f"was refused: {code}: {redact(_string(details, 'Message') or 'no message')}"
-    elif isinstance(content, dict):
-        what = f"got a response with HTTP {status} and no error code"
-    else:
-        what = f"got a response with HTTP {status} and {content}, which is not the service's JSON object"
-    recommend = _string(details, "Recommend")
-    diagnosis = f" Diagnosis: {redact(recommend)}." if recommend else ""
+    """Return the error of a response that is not the service's own: a gateway, a proxy or a login page sent it."""
+    kind = ImsThrottledError if status == HTTP_TOO_MANY_REQUESTS else ImsServiceError
+    what = "JSON without a RequestId" if isinstance(content, dict) else _describe(body)
+    request_id = headers.get("x-acs-request-id")
+    request_id = request_id and redact(request_id)
     return kind(
-        f"{request.description} in {region} {what} (RequestId {request_id or 'none'}, HTTP {status}).{diagnosis}",
-        advice=_advice(kind, code, request.action),
+        f"{request.description} in {region} got a response with HTTP {status} and {what}, which is not the service's "
+        f"JSON object (RequestId {request_id or 'none'}, HTTP {status}).",
+        advice=_FOREIGN_ADVICE,
         action=request.action,
-        code=code,
         request_id=request_id,
         http_status=status,
         retry_after=_retry_after(headers),
     )
 
 
-# Codes decide before HTTP statuses: the products of Alibaba Cloud send the same code with different statuses.
-_THROTTLED = re.compile(r"Throttling(\..*)?")
-_CREDENTIALS = re.compile(
-    r"(InvalidAccessKeyId|InvalidSecurityToken|InvalidTimeStamp|SignatureDoesNotMatch|IncompleteSignature"
-    r"|MissingSecurityToken|MissingAccessKeyId|Forbidden|NoPermission|PermissionDenied|InvalidIdentity)(\..*)?"
+def _service_error(
+    request: ApiRequest,
+    region: str,
+    status: int,
+    headers: Mapping[str, str],
+    content: dict[str, Any],
+    redact: Callable[[str], str],
+) -> ImsApiError:
+    """Return the error of a response that is the service's own."""
+    code, request_id = _string(content, "Code"), redact(_string(content, "RequestId") or "")
+    rule = next((rule for rule in _RULES if code and rule.codes.fullmatch(code)), None)
+    kind = rule.kind if rule else _class_without_rule(code, status)
+    code = code and redact(code)
+    if code:
+        what = f"was refused: {code}: {redact(_string(content, 'Message') or 'no message')}"
+    else:
+        what = f"got a response with HTTP {status} and no error code"
+    recommend = _string(content, "Recommend")
+    diagnosis = f" Diagnosis: {redact(recommend)}." if recommend else ""
+    return kind(
+        f"{request.description} in {region} {what} (RequestId {request_id}, HTTP {status}).{diagnosis}",
+        advice=_advice(kind, code, request.action),
+        action=request.action,
+        code=code,
+        request_id=request_id,
+        http_status=status,
+        retry_after=_retry_after(headers),
+        is_rejection=rule is not None
+        and rule.is_rejection
+        and (kind is ImsThrottledError or status not in HTTP_SERVER_ERRORS),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What an error code means.
+
+    :param codes: the codes, all of a text
+    :param kind: the class of the error; it decides what a poll makes of it (``jobs/polling.py``)
+    :param is_rejection: whether the service certainly did not carry out the request. Only throttling says so with HTTP
+        5xx too.
+    """
+
+    codes: re.Pattern[str]
+    kind: type[ImsApiError]
+    is_rejection: bool
+
+
+def _rule(codes: str, kind: type[ImsApiError], *, is_rejection: bool) -> _Rule:
+    return _Rule(re.compile(codes), kind, is_rejection)
+
+
+# IMS documents no error codes. A submission was rejected only if the response is the service's own JSON with one of
+# these codes; whatever is not in the table is unknown. Alibaba Cloud names ServiceUnavailable and InternalError beside
+# "no response" as the cases that need a ClientToken to be repeated (help pages "How to ensure idempotence" of ECS, VPC
+# and ROS): the request may have been carried out.
+_RULES = (
+    _rule(r"(Throttling|RequestsTooFrequent)(\..*)?", ImsThrottledError, is_rejection=True),
+    # The service has seen this request before: something on the way repeated it, and the first copy may have been
+    # carried out.
+    _rule(r"SignatureNonceUsed(\..*)?", ImsServiceError, is_rejection=False),
+    _rule(
+        r"(InvalidAccessKeyId|InvalidSecurityToken|InvalidTimeStamp|SignatureDoesNotMatch|IncompleteSignature"
+        r"|MissingSecurityToken|MissingAccessKeyId|Forbidden|NoPermission|PermissionDenied|InvalidIdentity)(\..*)?",
+        ImsCredentialsError,
+        is_rejection=True,
+    ),
+    # IMS spells it ServiceUnAvailable.
+    _rule(r"(?i:ServiceUnavailable|InternalError)(\..*)?", ImsServiceError, is_rejection=False),
+    _rule(r"(Invalid|.*\.)?Job(Id)?\.?NotFound(\..*)?", ImsNotFoundError, is_rejection=True),
+    _rule(r"(Invalid|Missing|Unsupported)[A-Za-z]*(\..*)?", ImsRequestError, is_rejection=True),
 )
 _PERMISSION = re.compile(r"(Forbidden|NoPermission|PermissionDenied)(\.RAM|\.NoPermission)?")
-_NOT_FOUND = re.compile(r"(Invalid|.*\.)?Job(Id)?\.?NotFound(\..*)?")
-_SERVICE = re.compile(r"(ServiceUnavailable|InternalError|SignatureNonceUsed)(\..*)?")
-_REQUEST = re.compile(r"(Invalid|Missing|Unsupported)[A-Za-z]*(\..*)?")
-_REJECTED = re.compile(r"ServiceUnavailable(\..*)?")
-# The service has seen this request before: something on the way repeated it, and the first copy may have been
-# carried out.
-_NONCE_USED = re.compile(r"SignatureNonceUsed(\..*)?")
-# A gateway stopped waiting, for the client or for the service behind it.
-_GATEWAY_TIMEOUTS = (408, 499)
 _SUCCESS_CODES = frozenset({"ok", "success", "200"})
+HTTP_SUCCESS = range(200, 300)
+HTTP_TOO_MANY_REQUESTS = 429
+HTTP_CLIENT_ERRORS = range(400, 500)
+HTTP_SERVER_ERRORS = range(500, 600)
 
 _ADVICE: dict[type[ImsApiError], str] = {
     ImsThrottledError: "The account calls too often: let fewer tasks run at once (an Airflow pool), or request a "
@@ -194,6 +246,10 @@ _ADVICE: dict[type[ImsApiError], str] = {
     ImsNotFoundError: "Check the JobId, and that the region and the account are those of its submission.",
     ImsRequestError: "Correct the arguments; the same request will be refused again.",
 }
+_FOREIGN_ADVICE = (
+    "Look at the network, the proxy and the connection's Endpoint: the response is not from IMS. If it "
+    "persists, try the endpoint from a worker with curl."
+)
 _OTHER_ADVICE = (
     "Try again later; if the error persists, look at the service's status page and open a ticket with the RequestId."
 )
@@ -202,21 +258,16 @@ _OTHER_ADVICE = (
 def may_have_been_carried_out(error: ImsError) -> bool:
     """Whether the service may have carried out a call that ended in an error.
 
-    IMS documents no error codes, so only what is known to be a rejection counts as one.
+    It did not if the request was not sent, or if the service rejected it: its own JSON with a code that is known to be
+    a rejection. Everything else is unknown, whatever the HTTP status.
 
     :param error: what the call ended in
     """
     match error:
         case ImsTransportError():
             return error.sent
-        case ImsThrottledError() | ImsCredentialsError():
-            return False
-        case ImsApiError(code=str(code)) if _REJECTED.fullmatch(code):
-            return False
-        case ImsApiError(code=str(code)) if _NONCE_USED.fullmatch(code):
-            return True
-        case ImsApiError(http_status=int(status)):
-            return not HTTP_BAD_REQUEST <= status < HTTP_SERVER_ERROR or status in _GATEWAY_TIMEOUTS
+        case ImsApiError():
+            return not error.is_rejection
         case _:
             return False
 
@@ -254,19 +305,10 @@ def _string(content: Mapping[str, Any], name: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _error_class(code: str | None, status: int) -> type[ImsApiError]:
-    for pattern, kind in (
-        (_THROTTLED, ImsThrottledError),
-        (_CREDENTIALS, ImsCredentialsError),
-        (_SERVICE, ImsServiceError),
-        (_NOT_FOUND, ImsNotFoundError),
-        (_REQUEST, ImsRequestError),
-    ):
-        if code and pattern.fullmatch(code):
-            return kind
-    if status >= HTTP_SERVER_ERROR or (status < HTTP_BAD_REQUEST and not code):
+def _class_without_rule(code: str | None, status: int) -> type[ImsApiError]:
+    if status in HTTP_SERVER_ERRORS:
         return ImsServiceError
-    return ImsApiError
+    return ImsApiError if code or status in HTTP_CLIENT_ERRORS else ImsServiceError
 
 
 def _advice(kind: type[ImsApiError], code: str | None, action: str) -> str:
