@@ -54,12 +54,18 @@ def _loop_in_thread() -> Iterator[asyncio.AbstractEventLoop]:
             loop.run_until_complete(_end_all(loop))
             loop.close()
 
+    def stop() -> None:
+        # Cancelled before anything else runs: a step that is due could still send a request.
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.stop()
+
     thread = threading.Thread(target=run, daemon=True, name="ims-hook")
     thread.start()
     try:
         yield loop
     finally:
-        loop.call_soon_threadsafe(loop.stop)
+        loop.call_soon_threadsafe(stop)
         thread.join()
 
 
@@ -67,7 +73,8 @@ async def _end_all(loop: asyncio.AbstractEventLoop) -> None:
     """Cancel what is left and wait for it, so that nothing stays open."""
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
-        task.cancel()
+        if not task.cancelling():
+            task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
     await loop.shutdown_asyncgens()
     await loop.shutdown_default_executor()

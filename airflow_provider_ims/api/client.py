@@ -93,9 +93,9 @@ class ImsClient:
             except ImsTransportError as error:
                 if not (error.is_broken and request.is_read):
                     raise
-            # Other kept connections may be closed too.
-            async with self._new_session(aiohttp.TCPConnector(force_close=True)) as session:
-                return await self._send(session, request)
+        # Other kept connections may be closed too.
+        async with self._rate_limiter, self._new_session(aiohttp.TCPConnector(force_close=True)) as session:
+            return await self._send(session, request)
 
     async def submit(self, request: ApiRequest, observer: SubmissionObserver | None = None) -> dict[str, Any]:
         """Call an action that creates something, over a connection of its own.
@@ -110,8 +110,11 @@ class ImsClient:
         :raises ImsApiError: if the service rejected the request, so that nothing was created
         :raises ImsTransportError: if the request was not sent
         """
-        connector = _SubmissionConnector(observer)
-        async with self._rate_limiter, self._new_session(connector) as session:
+        settings = self._settings
+        connector = _SubmissionConnector(observer, settings.read_timeout)
+        # No total time-out: the observer may take longer than the request. The connector limits the time after it.
+        timeout = aiohttp.ClientTimeout(connect=settings.connect_timeout, sock_read=settings.read_timeout)
+        async with self._rate_limiter, self._new_session(connector, timeout) as session:
             try:
                 response = await self._send(session, request, connector)
             except ImsError as error:
@@ -135,11 +138,14 @@ class ImsClient:
                 return response
         raise unknown
 
-    def _new_session(self, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+    def _new_session(
+        self, connector: aiohttp.BaseConnector, timeout: aiohttp.ClientTimeout | None = None
+    ) -> aiohttp.ClientSession:
         settings = self._settings
         return aiohttp.ClientSession(
             connector=connector,
-            timeout=aiohttp.ClientTimeout(
+            timeout=timeout
+            or aiohttp.ClientTimeout(
                 total=settings.connect_timeout + settings.read_timeout,
                 connect=settings.connect_timeout,
                 sock_read=settings.read_timeout,
@@ -163,13 +169,16 @@ class ImsClient:
         # Errors are raised below, outside the except block: aiohttp's exceptions carry the request's headers with
         # the signature and the token, and would travel along as the context of ours.
         try:
-            async with session.post(
-                URL(http.url, encoded=True),
-                headers=http.headers,
-                data=http.body or None,
-                allow_redirects=False,
-                proxy=self._proxy,
-            ) as response:
+            async with (
+                asyncio.timeout(None) if connector is None else connector.time_limit,
+                session.post(
+                    URL(http.url, encoded=True),
+                    headers=http.headers,
+                    data=http.body or None,
+                    allow_redirects=False,
+                    proxy=self._proxy,
+                ) as response,
+            ):
                 status, headers, body = response.status, response.headers, await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             failure = self._transport_error(request, error, connector)
@@ -208,12 +217,16 @@ class _SubmissionConnector(aiohttp.TCPConnector):
     resumed: asyncio has no way to.
 
     :param observer: the submission's observer, None for none
+    :param read_timeout: seconds for the response, from the moment on at which the request leaves
     """
 
-    def __init__(self, observer: SubmissionObserver | None) -> None:
+    def __init__(self, observer: SubmissionObserver | None, read_timeout: float) -> None:
         super().__init__(force_close=True)
         self._observer = observer
+        self._read_timeout = read_timeout
         self._was_told = False
+        self.time_limit = asyncio.timeout(None)
+        """The time-out of the request; it begins when the observer is done."""
         self.is_open = False
         """Whether the connection is open: from then on the request may have been carried out."""
 
@@ -229,9 +242,12 @@ class _SubmissionConnector(aiohttp.TCPConnector):
             self._was_told = True
             try:
                 self._observer.before_send()
+                # It blocks the loop: a cancellation that came meanwhile takes effect here, before the request leaves.
+                await asyncio.sleep(0)
             except BaseException:
                 connection.close()
                 raise
+        self.time_limit.reschedule(asyncio.get_running_loop().time() + self._read_timeout)
         self.is_open = True
         return connection
 

@@ -202,6 +202,7 @@ _FAULT_OPTIONS: Mapping[FaultKind, Callable[[Fields], dict[str, Any]]] = {
         "body": fields.text("body", ""),
         "content_type": fields.text("content_type", "application/json"),
         "headers": fields.texts("headers"),
+        "carried_out": fields.flag("carried_out", default=False),
     },
 }
 

@@ -186,7 +186,7 @@ class EmulatorProcess:
         :param nth: the first call that is hit.
         :param times: number of calls in a row that are hit.
         :param options: ``retry_after`` (milliseconds) for ``throttle``; ``seconds`` for ``slow`` and ``outage``;
-            ``status``, ``body``, ``content_type``, ``headers`` for ``answer``.
+            ``status``, ``body``, ``content_type``, ``headers``, ``carried_out`` for ``answer``.
         """
         self._call("POST", "/faults", {"action": action, "kind": kind, "nth": nth, "times": times, **options})
 

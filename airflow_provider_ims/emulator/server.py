@@ -180,6 +180,8 @@ class EmulatorServer:
                 await self._refuse_connections(fault.options["seconds"])
             case FaultKind.CUT_AFTER | FaultKind.INTERNAL_ERROR_AFTER:
                 self._respond(api_request)
+            case FaultKind.ANSWER if fault.options["carried_out"]:
+                self._respond(api_request)
         return _fault_response(fault, api_request)
 
     async def _refuse_connections(self, seconds: float) -> None:

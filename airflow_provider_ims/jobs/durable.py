@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_ims.exceptions import ImsError, ImsRecordError
-from airflow_provider_ims.jobs.response import read_submission
+from airflow_provider_ims.jobs.response import find_job_id, read_submission
 from airflow_provider_ims.jobs.retry import RecordState
 from airflow_provider_ims.jobs.submission import Attempt, SubmissionRecord, SubmissionRequest, unknown_submission
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
+    from airflow_provider_ims.exceptions import ImsSubmitUnknownError
     from airflow_provider_ims.jobs.types import JobType
 
 KEY = "ims_submission"
@@ -35,6 +36,10 @@ KEY = "ims_submission"
 
 # How long the record is kept beyond the wait, for the retries; Airflow's clean-up deletes what is older.
 _RETENTION = timedelta(days=30)
+# Seconds. The record of a job that exists is written again and again for so long, with pauses that double.
+_WRITE_TIMEOUT = 600.0
+_FIRST_WRITE_PAUSE = 1.0
+_LONGEST_WRITE_PAUSE = 15.0
 
 
 class StateStore(Protocol):
@@ -83,6 +88,10 @@ class SubmissionStore:
         self._job_exists = False
         self._is_stored = False
         self._is_stopped = False
+        self._is_in_flight = False
+        # What was in the store, and its record if it counts: a rejected submission puts both back.
+        self._earlier_value: Any = None
+        self._earlier: SubmissionRecord | None = None
         self.record: SubmissionRecord | None = None
         """The record of this task since its last clear, None if there is none."""
 
@@ -132,9 +141,12 @@ class SubmissionStore:
                 f"submits a new job.",
                 is_damaged=True,
             ) from None
+        self._earlier_value = value
         if record.is_same_clear(self._attempt):
-            self.record = record
-            self._is_stored = True
+            self.record = self._earlier = record
+            self._is_stored = record.job_id is not None
+        else:
+            self._log.info("Starting over: the task was cleared after the submission by %s", record)
         return self.record
 
     def note_job(self) -> None:
@@ -177,7 +189,9 @@ class SubmissionStore:
             self._log.info("Submitting again with the same ClientToken: the response to %s is not known", record)
             return
         why = f"Attempt {record.attempt} of this task ended while it was sending, or before it could keep the response."
-        unknown = unknown_submission(record, why, at=record.at, request_id=record.request_id)
+        if record.unexpected_job_id is not None:
+            why = f"Attempt {record.attempt} got the JobId {record.unexpected_job_id}, which is of an unexpected type."
+        unknown = unknown_submission(record, why, at=record.at, request_id=record.request_id, attempt=record.attempt)
         if not resubmit:
             raise unknown
         self._log.warning("Submitting again, which may be paid twice. %s", unknown.problem)
@@ -206,9 +220,15 @@ class SubmissionStore:
         )
         return request
 
-    def stop(self) -> None:
-        """Keep a submission that is not sent yet from being sent: the task was killed."""
+    def stop(self) -> ImsSubmitUnknownError | None:
+        """Keep a submission that is not sent yet from being sent: the task was killed.
+
+        :return: the error to log if a submission is in flight
+        """
         self._is_stopped = True
+        if not self._is_in_flight or self.record is None:
+            return None
+        return unknown_submission(self.record, "The task was killed while it submitted.", at=self.record.at)
 
     def delete(self) -> None:
         """Delete the record: there is nothing to resume. A failure is logged, not raised."""
@@ -227,32 +247,84 @@ class SubmissionStore:
         :raises ImsRecordError: if it cannot be recorded: then nothing is sent
         :raises ImsError: if the task was killed
         """
-        if self._is_stopped:
-            raise ImsError("The task was killed before it had submitted its job. Nothing was sent.")
+        self._refuse_if_stopped()
         self._write(at=time.time())
+        # The write can take half a minute: Airflow's API client repeats it.
+        self._refuse_if_stopped()
+        self._is_in_flight = True
+        if self.record is not None:
+            self._log.info("Submitting %s in %s", self.record.description, self.record.region)
 
     def on_rejected(self) -> None:
-        """Delete the record: the submission created no job."""
-        self.delete()
+        """Put back what was in the store: the submission created no job. A failure is logged, not raised."""
+        self._is_in_flight = False
+        self.record = self._earlier
+        self._is_stored = self._earlier is not None and self._earlier.job_id is not None
+        value = self._earlier_value
+        try:
+            if value is None:
+                self._access("deleted", lambda store: store.delete(KEY))
+            else:
+                self._access("written", lambda store: store.set(KEY, value, retention=self._retention))
+        except ImsRecordError as error:
+            self._log.warning("%s", error.problem)
 
     def on_accepted(self, response: dict[str, Any]) -> None:
-        """Record which job there is now. A failure is logged, not raised, because the job already exists."""
+        """Record which job there is now.
+
+        A failure is repeated for some minutes, because the JobId is known here only: Airflow's API server may be
+        restarting, and Airflow ends the process if it stays away. Then the failure is logged, not raised, because the
+        job already exists.
+        """
+        self._is_in_flight = False
         job = read_submission(self._job_type, response)
         if job is None:
+            self._change(unexpected_job_id=find_job_id(self._job_type, response))
             return
-        try:
-            self._write(at=time.time(), job_id=job.job_id, request_id=job.request_id)
-        except ImsRecordError as error:
+        self._change(at=time.time(), job_id=job.job_id, request_id=job.request_id)
+        give_up = time.monotonic() + _WRITE_TIMEOUT
+        pause = _FIRST_WRITE_PAUSE
+        while (error := self._write_again()) is not None and not self._is_stopped and time.monotonic() < give_up:
+            self._log.warning("%s It is written again in %.0f s. The JobId is %s", error.problem, pause, job.job_id)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_WRITE_PAUSE)
+        if error is not None:
             self._log.error("Job %s exists and is billed, and no retry finds it. %s", job.job_id, error.problem)
-        else:
-            self._is_stored = self.is_durable
 
     def on_unknown(self, request_id: str | None) -> None:
         """Add to the record what is known of the lost response."""
+        self._is_in_flight = False
         try:
             self._write(request_id=request_id)
         except ImsRecordError as error:
             self._log.warning("%s", error.problem)
+
+    def write_again(self, job_id: str | None = None) -> None:
+        """Write the record of a job once more if it is not in the store. A failure is logged, not raised.
+
+        :param job_id: the job's id, if it is known from elsewhere
+        """
+        record = self.record
+        if record is None or self._is_stored:
+            return
+        if record.job_id is None and job_id is not None:
+            self._change(job_id=job_id)
+        if (error := self._write_again()) is not None:
+            self._log.warning("%s", error.problem)
+
+    def _write_again(self) -> ImsRecordError | None:
+        if self.record is None or self.record.job_id is None:
+            return None
+        try:
+            self._write()
+        except ImsRecordError as error:
+            return error
+        self._is_stored = self.is_durable
+        return None
+
+    def _refuse_if_stopped(self) -> None:
+        if self._is_stopped:
+            raise ImsError("The task was killed before it had submitted its job. Nothing was sent.")
 
     def _token_for(self, request: SubmissionRequest) -> str:
         """Return a token that is the same for all attempts that want the same job.
@@ -267,10 +339,15 @@ class SubmissionStore:
         name = json.dumps([*self._attempt.task, self._attempt.max_tries, number])
         return hashlib.sha256(name.encode()).hexdigest()[:32]
 
+    def _change(self, **changes: Any) -> None:
+        if self.record is not None:
+            self.record = replace(self.record, **changes)
+
     def _write(self, **changes: Any) -> None:
-        if self.record is None:
+        self._change(**changes)
+        record = self.record
+        if record is None:
             return
-        record = self.record = replace(self.record, **changes)
         self._access("written", lambda store: store.set(KEY, record.to_value(), retention=self._retention))
 
     def _access(self, what: str, operation: Callable[[StateStore], Any]) -> Any:

@@ -33,6 +33,16 @@ def read_submission(job_type: JobType, response: dict[str, Any]) -> Submission |
     return Submission(job_id=job_id, request_id=request_id(response), response=response)
 
 
+def find_job_id(job_type: JobType, response: dict[str, Any]) -> str | None:
+    """Return what the response to a submission has in place of a JobId, as text; None if there is nothing.
+
+    :param job_type: the family
+    :param response: the response body
+    """
+    found = _search(job_type.job_id_path, response)
+    return None if found is None or found == "" else _one_line(found)[:100]
+
+
 def read_snapshot(
     job_type: JobType, job_id: str, response: dict[str, Any], *, redact: Callable[[str], str] = str
 ) -> JobSnapshot:
@@ -52,6 +62,8 @@ def read_snapshot(
     result = _result(job_type, found)
     service_state = _service_state(job_type, response)
     code = _search(job_type.code_path, response)
+    if isinstance(code, float) and code.is_integer():
+        code = int(code)
     is_error = code is not None and str(code).lower() not in _SUCCESS_CODES
     message = _search(job_type.message_path, response) if is_error else None
     state = job_type.state_of(service_state)

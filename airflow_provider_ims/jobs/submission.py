@@ -126,6 +126,7 @@ class SubmissionRecord:
     :param client_token: the request's ``ClientToken``
     :param job_id: the job's id; None until the response is there
     :param request_id: the service's id of the submission
+    :param unexpected_job_id: what the response has in place of a JobId, as text
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -142,6 +143,7 @@ class SubmissionRecord:
     client_token: str | None = None
     job_id: str | None = None
     request_id: str | None = None
+    unexpected_job_id: str | None = None
 
     @property
     def job(self) -> Submission | None:
@@ -182,6 +184,7 @@ def unknown_submission(
     at: float | None = None,
     request_id: str | None = None,
     is_repeatable: bool = False,
+    attempt: int | None = None,
 ) -> ImsSubmitUnknownError:
     """Return the error for a submission of which it is unknown whether it created a job.
 
@@ -190,6 +193,7 @@ def unknown_submission(
     :param at: when it was sent, in seconds since the epoch; None for just now
     :param request_id: the service's id of the request, if one came back
     :param is_repeatable: whether the next attempt sends the same request with the same ``ClientToken``
+    :param attempt: the attempt that sent it, if that is not the current one
     """
     known = [
         f"sent at {utc(time.time() if at is None else at)}",
@@ -200,18 +204,22 @@ def unknown_submission(
     return ImsSubmitUnknownError(
         f"It is unknown whether {request.description} in {request.region} created a job. {why} "
         f"What is known: {', '.join(known)}.",
-        advice=_CHECK if request.client_token is None else _SAFE_TO_REPEAT,
+        advice=_check(attempt) if request.client_token is None else _SAFE_TO_REPEAT,
         action=request.action,
         request_id=request_id,
         is_repeatable=is_repeatable,
     )
 
 
-_CHECK = (
-    "IMS has no list of these jobs: look in the account's bill for a charge at that time, or contact Alibaba Cloud "
-    "support. If you find a JobId, an ImsJobSensor on it gets the result. If there is none, or a second bill does not "
-    "matter: clearing the task submits again."
-)
+def _check(attempt: int | None) -> str:
+    log = "this log" if attempt is None else f"the log of attempt {attempt}"
+    return (
+        f"Look at {log} first: the JobId may be there. IMS has no list of these jobs: look in the account's bill for a "
+        f"charge at that time, or contact Alibaba Cloud support. If you find a JobId, an ImsJobSensor on it gets the "
+        f"result. If there is none, or a second bill does not matter: clearing the task submits again."
+    )
+
+
 _SAFE_TO_REPEAT = "The same request with the same ClientToken may be sent again: it makes no second job."
 
 

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
 
-from airflow_provider_ims.exceptions import ImsConfigurationError, ImsError, ImsPublishError
+from airflow_provider_ims.exceptions import (
+    ImsConfigurationError,
+    ImsConnectionNotFoundError,
+    ImsError,
+    ImsPublishError,
+    ImsRecordError,
+)
 from airflow_provider_ims.hooks.waiting import WaitingHook
 from airflow_provider_ims.jobs.catalog import query_action
 from airflow_provider_ims.jobs.durable import RecoveryPoint, SubmissionStore
@@ -123,6 +129,7 @@ class ImsJobBaseOperator(BaseOperator):
                 case RecoveryPoint.SUBMITTED, _Current() as current:
                     self.log.info("Resuming %s %s, submitted by %s", self.job_type.name, self._job_id, store.record)
             self._publish(context, current.job, request.region)
+            store.write_again()
             if not self._waits():
                 return current.job.job_id
             wait = current.wait or self._wait_for(current.job.job_id, current.since, options, context)
@@ -132,7 +139,10 @@ class ImsJobBaseOperator(BaseOperator):
         """Finish after a deferral: judge the outcome that the trigger reports."""
         with self._safe_retries(context) as store:
             job_id = self._deferred_job_id(context, store)
-            return self._finish(context, store, JobOutcome.from_event(event, self.job_type, job_id))
+            outcome = JobOutcome.from_event(event, self.job_type, job_id)
+            self.log.info("%s", outcome.summary)
+            store.write_again(outcome.job_id)
+            return self._finish(context, store, outcome)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral; if the trigger broke or never ran, say which job goes on."""
@@ -150,8 +160,9 @@ class ImsJobBaseOperator(BaseOperator):
 
         Airflow leaves the process five seconds more: a job that is not submitted yet will not be.
         """
-        if self._store is not None:
-            self._store.stop()
+        unknown = None if self._store is None else self._store.stop()
+        if unknown is not None:
+            self.log.warning("%s", unknown)
         if self._job_id is not None:
             hook = WaitingHook(ims_conn_id=self.ims_conn_id, region=self.region)
             hook.leave(self.job_type, self._job_id, cancel=self.cancel_on_kill, log=self.log)
@@ -185,7 +196,7 @@ class ImsJobBaseOperator(BaseOperator):
             )
             self._check_choices()
             return SubmissionRequest(self.job_type, region, self.job_parameters(region)), options
-        except ImsConfigurationError:
+        except (ImsConfigurationError, ImsConnectionNotFoundError):
             if self._job_id is not None:
                 self.log.warning("Job %s goes on, and is billed. It was submitted by %s", self._job_id, record)
             raise
@@ -311,8 +322,13 @@ class ImsJobBaseOperator(BaseOperator):
 
     def _deferred_job_id(self, context: Context, store: SubmissionStore) -> str | None:
         """Return the JobId from before the deferral, None if it is not known."""
-        record = store.load()
         store.note_job()
+        try:
+            record = store.load()
+        except ImsRecordError as error:
+            # The event decides: nothing may come between a paid job and its result.
+            self.log.warning("%s", error.problem)
+            record = None
         if record is not None and record.job_id is not None:
             return record.job_id
         ti = context["ti"]

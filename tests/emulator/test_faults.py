@@ -131,6 +131,13 @@ def test_any_response_can_be_set(call: Any) -> None:
     assert call.emulator.jobs() == []
 
 
+def test_any_response_can_follow_an_action_that_was_carried_out(call: Any) -> None:
+    """A fault can carry out the action and send another response than its own."""
+    call.emulator.fault(SUBMIT, "answer", status=503, body="{}", carried_out=True)
+    assert call.submit().status == 503
+    assert len(call.emulator.jobs()) == 1
+
+
 def test_any_response_can_be_set_for_an_unknown_action(call: Any) -> None:
     """A fault can set the response of an action that the emulator does not know."""
     call.emulator.fault("SubmitTranscodeJob", "answer", body='{"TranscodeParentJob": {}}')

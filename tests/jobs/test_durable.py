@@ -23,11 +23,15 @@ from airflow_provider_ims.exceptions import (
     ImsTransportError,
     ImsTriggerEventError,
 )
+from airflow_provider_ims.jobs import durable
 from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT
 from airflow_provider_ims.jobs.durable import KEY, SubmissionStore
+from airflow_provider_ims.jobs.polling import UNEXPLAINED_LIMIT
 from airflow_provider_ims.jobs.submission import Attempt, SubmissionRecord, SubmissionRequest
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
 from tests.attempts import SimulatedTask, WorkerCrash
+from tests.responses import REJECTED as RESPONSES_OF_A_REJECTION
+from tests.responses import UNKNOWN, Case
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +56,9 @@ FORBIDDEN: dict[str, Any] = {"status": 403, "body": '{"Code": "Forbidden.RAM", "
 
 every_way = pytest.mark.parametrize("way", WAYS)
 every_wait = pytest.mark.parametrize("way", ["sync", "defer"])
+
+
+pytestmark = pytest.mark.usefixtures("no_correction_grace")
 
 
 @pytest.fixture
@@ -239,7 +246,7 @@ def test_no_watermark_after_counts_from_the_submission(way: str, emulator: Emula
 @every_wait
 def test_failed_wait_is_retried_if_the_job_is_recorded(way: str, emulator: EmulatorProcess) -> None:
     """If a query is refused, the retries poll the same job."""
-    emulator.fault(QUERY, "answer", times=2, **FORBIDDEN)
+    emulator.fault(QUERY, "answer", times=2 * UNEXPLAINED_LIMIT, **FORBIDDEN)
     task = make_task(way)
     assert task.attempt() == "up_for_retry"
     assert type(task.error) is ImsCredentialsError
@@ -277,7 +284,7 @@ def test_broken_trigger_is_retried_if_the_job_is_recorded(emulator: EmulatorProc
 @every_wait
 def test_failed_wait_is_not_retried_without_a_record(way: str, missing: str, emulator: EmulatorProcess) -> None:
     """Without a record, a failed wait is not retried, because the retry would pay for a second job."""
-    emulator.fault(QUERY, "answer", **FORBIDDEN)
+    emulator.fault(QUERY, "answer", times=UNEXPLAINED_LIMIT, **FORBIDDEN)
     task = make_task(way, durable=missing != "durable")
     if missing == "store":
         task.store = None
@@ -298,8 +305,8 @@ def test_task_that_is_not_durable_submits_again(emulator: EmulatorProcess) -> No
 def test_missing_store_is_logged_once(emulator: EmulatorProcess, logged: Logged) -> None:
     """Without a store, one line says that a crash costs a second job; not if durable=False."""
     line = "Airflow before 3.3 keeps nothing from attempt to attempt"
-    for durable, times in ((True, 1), (False, 0)):
-        task = make_task("sync", durable=durable)
+    for is_durable, times in ((True, 1), (False, 0)):
+        task = make_task("sync", durable=is_durable)
         task.store = None
         assert task.attempt() == "success"
         assert logged().count(line) == times
@@ -321,7 +328,7 @@ def run_to_outcome(outcome: str, task: SimulatedTask, emulator: EmulatorProcess)
     """Run a task to an outcome, with one job."""
     match outcome:
         case "failure":
-            emulator.fault(QUERY, "answer", times=task.retries + 1, **FORBIDDEN)
+            emulator.fault(QUERY, "answer", times=(task.retries + 1) * UNEXPLAINED_LIMIT, **FORBIDDEN)
         case "timeout":
             emulator.put_media(MEDIA, **NO_WATERMARK)
         case "unknown":
@@ -381,7 +388,7 @@ def test_clear_is_distinguished_from_a_retry(attempt: Attempt, same: bool) -> No
 
 # ---- unknown submissions
 
-LOST = ["cut_before", "cut_after", "hang", "internal_error", "internal_error_after", "html_502"]
+LOST = ["cut_before", "cut_after", "hang", "internal_error", "internal_error_after", "html_502", "service_unavailable"]
 
 
 @every_way
@@ -457,7 +464,36 @@ def test_submission_of_a_crashed_worker_is_unknown(way: str, emulator: EmulatorP
         assert text in str(task.error)
 
 
-REJECTED = ["throttle", "service_unavailable"]
+@pytest.mark.parametrize("case", UNKNOWN, ids=lambda case: case[0])
+@pytest.mark.parametrize("carried_out", [True, False], ids=["created", "not created"])
+def test_job_behind_an_error_is_not_paid_for_twice(
+    case: Case,
+    carried_out: bool,  # noqa: FBT001 - a column of the table
+    emulator: EmulatorProcess,
+) -> None:
+    """If a response does not say for certain that no job exists, the task ends, and no attempt submits again."""
+    emulator.fault(SUBMIT, "answer", **case[1], carried_out=carried_out)
+    task = make_task("submit")
+    assert task.run() == "failed"
+    assert isinstance(task.error, ImsSubmitUnknownError)
+    assert len(billed(emulator)) == carried_out
+    record = task.record()
+    assert record is not None
+    assert record["state"] == "submitting"
+
+
+@pytest.mark.parametrize("case", RESPONSES_OF_A_REJECTION, ids=lambda case: case[0])
+def test_known_rejection_leaves_no_record(case: Case, emulator: EmulatorProcess) -> None:
+    """After a response that says for certain that no job exists, there is nothing to resume."""
+    emulator.fault(SUBMIT, "answer", **case[1])
+    task = make_task("submit")
+    task.attempt()
+    assert isinstance(task.error, case[2])
+    assert task.record() is None
+    assert billed(emulator) == []
+
+
+REJECTED = ["throttle"]
 
 
 @every_way
@@ -657,11 +693,14 @@ def test_nothing_is_submitted_without_a_record(call: str, emulator: EmulatorProc
 
 
 @every_wait
-def test_job_whose_id_cannot_be_recorded_is_waited_for(way: str, emulator: EmulatorProcess, logged: Logged) -> None:
-    """If the JobId cannot be recorded, it is logged and the task still waits for the job."""
+def test_job_whose_id_cannot_be_recorded_is_waited_for(
+    way: str, emulator: EmulatorProcess, logged: Logged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the JobId cannot be recorded for minutes, it is logged and the task still waits for the job."""
+    monkeypatch.setattr(durable, "_WRITE_TIMEOUT", 0.0)
     task = make_task(way)
     assert task.store is not None
-    task.store.failures["set", 2] = ConnectionError("the API server is gone")
+    task.store.failures.update({("set", call): ConnectionError("the API server is gone") for call in range(2, 9)})
     assert task.attempt() == "success"
     (job_id,) = billed(emulator)
     check_success(task, way, job_id)

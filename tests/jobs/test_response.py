@@ -180,7 +180,7 @@ def test_success_without_text_has_no_result() -> None:
     assert (snapshot.state, snapshot.result) == (JobState.SUCCEEDED, None)
 
 
-@pytest.mark.parametrize("code", [200, "200", "OK", "ok", "Success", None])
+@pytest.mark.parametrize("code", [200, 200.0, "200", "OK", "ok", "Success", None])
 def test_code_of_success_is_dropped(code: object) -> None:
     """A code that means success is not kept, nor is its message."""
     snapshot = read_snapshot(COPYRIGHT_EXTRACT, "J", {"StatusCode": code, "Message": "ok"})
