@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_ims.exceptions import ImsConfigurationError
+from airflow_provider_ims.exceptions import ImsConfigurationError, ImsConnectionNotFoundError
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
 from airflow_provider_ims.sensors.copyright import ImsCopyrightExtractJobSensor
 from airflow_provider_ims.sensors.job import ImsJobSensor
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 VALID = "oss://rights-evidence/suspects/clip-1.mp4"
 SIGNED = "https://b-1.oss-cn-shanghai.aliyuncs.com/o.mp4?OSSAccessKeyId=x&Signature=canary-signature"
+
+
+HTTPS = "https://my-bucket.oss-cn-shanghai.aliyuncs.com/"
 
 
 def media(value: object) -> dict[str, Any]:
@@ -57,10 +60,26 @@ ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
     ("https without object", media("https://my-bucket.oss-cn-shanghai.aliyuncs.com/"), "names no object"),
     ("signed URL", media(SIGNED), "IMS takes no signed URLs"),
     ("broken URL", media("https://[::1/o.mp4"), "IMS takes no signed URLs"),
+    ("signed oss URL", media("oss://my-bucket/o.mp4?Signature=canary"), "IMS takes no signed URLs"),
+    ("credentials in oss URL", media("oss://AKID:canary@my-bucket/o.mp4"), "IMS takes no signed URLs"),
+    *[
+        (f"{text} as {form}", media(value), "the template found nothing")
+        for text in ("None", "null", "nan", " NONE")
+        for form, value in [("media", text), ("media in dict", {"Type": "Media", "Media": text})]
+    ],
+    ("key that begins with a slash", media("oss://my-bucket//o.mp4"), "begins with a slash"),
+    ("key of 1,024 bytes", media("oss://my-bucket/" + "夜" * 341 + "x"), "names an object with 1,024 bytes"),
+    ("key of 1,024 bytes, https", media(HTTPS + "%E5%A4%9C" * 341 + "x"), "names an object with 1,024 bytes"),
+    ("zero-width space", media("oss://my-bucket/o\u200b.mp4"), "has control or format characters"),
+    ("direction", media("oss://my-bucket/o\u202egpm.4"), "has control or format characters"),
+    *[
+        (f"job_params key {key}", {"job_params": {key: "v2"}}, f"job_params has the key {key!r}. Write it 'algoType'")
+        for key in ("algo_type", "AlgoType", "algotype", "algo-type")
+    ],
     ("spaces", media("my video"), "is neither a URL nor a media asset id"),
     ("file name", media("video.mp4"), "is neither a URL nor a media asset id"),
-    ("control characters", media("abc\x00def"), "has control characters or spaces at its ends"),
-    ("space at the end", media(f"{VALID} "), "has control characters or spaces at its ends"),
+    ("control characters", media("abc\x00def"), "has control or format characters, or spaces at its ends"),
+    ("space at the end", media(f"{VALID} "), "has control or format characters, or spaces at its ends"),
     ("algo_type", {"algo_type": "v3"}, "algo_type is 'v3'. Use 'v1' (long videos) or 'v2'"),
     ("algo_type in job_params", {"job_params": {"algoType": "v3"}}, "algo_type is 'v3'. Use 'v1'"),
     (
@@ -86,7 +105,7 @@ ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
         "not offered in the region 'cn-hangzhou'. Use cn-beijing",
     ),
     ("unknown region", {"region": "moon"}, "The region 'moon' is not a region id"),
-    ("unknown connection", {"ims_conn_id": "nobody"}, "There is no usable connection 'nobody': none has this id"),
+    ("unknown connection", {"ims_conn_id": "nobody"}, "Airflow finds no connection 'nobody': none has this id"),
 ]
 
 # Arguments of both the operator and the sensor. They are refused whether the task waits or not.
@@ -141,6 +160,8 @@ SENSOR: list[tuple[str, dict[str, Any], str]] = [
     ("empty job", {"job_id": ""}, "job_id is ''. Give the JobId"),
     ("blank job", {"job_id": " \n"}, "job_id is ' \\n'. Give the JobId"),
     ("job as a number", {"job_id": 7}, "job_id is 7. Give the JobId"),
+    ("job of nothing", {"job_id": "None"}, "job_id is 'None'. Give the JobId"),
+    ("job of null", {"job_id": " null"}, "job_id is ' null'. Give the JobId"),
     ("jobs in a list", {"job_id": ["J"]}, "job_id is ['J']. Give the JobId"),
     ("unknown family", {"job_type": "Copyright"}, "Unknown job type 'Copyright'. Known are: CopyrightExtractJob"),
     ("family in lower case", {"job_type": "copyrightextractjob"}, "Unknown job type 'copyrightextractjob'"),
@@ -151,7 +172,7 @@ SENSOR: list[tuple[str, dict[str, Any], str]] = [
         "CopyrightExtractJob is not offered in the region 'cn-hangzhou'. Use cn-beijing or cn-shanghai",
     ),
     ("unknown region", {"region": "moon"}, "The region 'moon' is not a region id"),
-    ("unknown connection", {"ims_conn_id": "nobody"}, "There is no usable connection 'nobody'"),
+    ("unknown connection", {"ims_conn_id": "nobody"}, "Airflow finds no connection 'nobody'"),
 ]
 
 CONNECTIONS: list[tuple[str, dict[str, Any], str]] = [
@@ -176,10 +197,10 @@ def operator_error(emulator: EmulatorProcess, arguments: dict[str, Any]) -> str:
 def error_of(task: BaseOperator, emulator: EmulatorProcess) -> str:
     """Execute a task with wrong arguments, and return the message of its error."""
     context: Context = {}  # it fails before it uses its task instance
-    with pytest.raises(ImsConfigurationError) as caught:
+    with pytest.raises((ImsConfigurationError, ImsConnectionNotFoundError)) as caught:
         task.execute(context)
     # Airflow does not retry a task that raises this.
-    assert isinstance(caught.value, AirflowFailException)
+    assert isinstance(caught.value, AirflowFailException | ImsConnectionNotFoundError)
     assert emulator.requests() == []
     assert emulator.bill()["lines"] == []
     return str(caught.value)

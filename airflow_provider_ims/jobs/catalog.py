@@ -65,9 +65,9 @@ def check_job_id(job_type: JobType, job_id: object) -> None:
 
     :param job_type: the family
     :param job_id: the value
-    :raises ImsConfigurationError: if it is not a text, or empty
+    :raises ImsConfigurationError: if it is not a text, or empty, or a template made it of nothing
     """
-    if not isinstance(job_id, str) or not job_id.strip():
+    if not isinstance(job_id, str) or job_id.strip().lower() in {"", "none", "null", "nan"}:
         raise ImsConfigurationError(f"job_id is {job_id!r}. Give the JobId of a {job_type.name}.")
 
 

@@ -44,7 +44,7 @@ def copyright_extract_parameters(
 
 
 def _params(algo_type: str | None, job_params: Mapping[str, Any] | None) -> dict[str, Any]:
-    params = job_params_object(job_params)
+    params = job_params_object(job_params, known=("algoType",))
     if algo_type is not None:
         if params.get("algoType", algo_type) != algo_type:
             raise ImsConfigurationError(

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from airflow_provider_ims.exceptions import ImsConfigurationError
 
@@ -18,8 +18,13 @@ _OSS_HOST = re.compile(r"(?P<bucket>[^.]+)\.oss-(?P<region>[a-z0-9-]+)\.aliyuncs
 # No dot and no slash: a file name or path taken for an id would become a job that is billed and finds nothing.
 _MEDIA_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
-_CONTROL = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Unicode categories: control characters, lone surrogates, line and paragraph separators."""
+_CONTROL = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories: control and format characters, lone surrogates, line and paragraph separators."""
+_JOINERS = frozenset("\u200c\u200d")
+"""Format characters that words and emoji need."""
+_MAX_KEY_BYTES = 1023
+_RENDERED_NOTHING = frozenset({"none", "null", "nan"})
+_QUERY = re.compile(r"\?[^/?]*=")
 
 _FORMS = (
     "Use oss://bucket/object, https://bucket.oss-<region>.aliyuncs.com/object or a media asset id "
@@ -65,9 +70,13 @@ def _check_text(value: object, name: str) -> None:
         raise ImsConfigurationError(f"{name} is a {type(value).__name__}. {_FORMS}")
     if not value.strip():
         raise ImsConfigurationError(f"{name} is empty. {_FORMS}")
-    if any(unicodedata.category(character) in _CONTROL for character in value) or value != value.strip():
+    if value.strip().lower() in _RENDERED_NOTHING:
         raise ImsConfigurationError(
-            f"{name} has control characters or spaces at its ends: {value[:200]!a}. Remove them. {_FORMS}"
+            f"{name} is {value!r}: the template found nothing. Look at the XCom or variable that it reads. {_FORMS}"
+        )
+    if any(unicodedata.category(one) in _CONTROL and one not in _JOINERS for one in value) or value != value.strip():
+        raise ImsConfigurationError(
+            f"{name} has control or format characters, or spaces at its ends. Remove them. {_FORMS}"
         )
 
 
@@ -83,12 +92,28 @@ def _check_oss_url(media: str, region: str, name: str) -> None:
         raise ImsConfigurationError(f"{name} starts with {media[:8]!r}, which is not a URL that IMS reads. {_FORMS}")
     if scheme == "oss":
         bucket, _, key = rest.partition("/")
+        if "@" in bucket or ":" in bucket or _QUERY.search(key):
+            # The value is not repeated: it may hold a key or a signature.
+            raise ImsConfigurationError(
+                f"{name} is an oss:// URL with credentials, a port or a query string. IMS takes no signed URLs: give "
+                f"oss://bucket/object."
+            )
     else:
         bucket, key = _https_bucket_and_key(media, region, name)
     if not _BUCKET.fullmatch(bucket):
         raise ImsConfigurationError(
             f"{name} has {bucket[:80]!r} where the bucket belongs. Bucket names have 3 to 63 lower-case letters, "
             f"digits and hyphens, and no host. {_FORMS}"
+        )
+    if key.startswith(("/", "\\")):
+        raise ImsConfigurationError(
+            f"{name} names an object that begins with a slash in the bucket {bucket!r}, which OSS does not allow. "
+            f"Remove one slash. {_FORMS}"
+        )
+    size = len(unquote(key).encode() if scheme != "oss" else key.encode())
+    if size > _MAX_KEY_BYTES:
+        raise ImsConfigurationError(
+            f"{name} names an object with {size:,} bytes in UTF-8. OSS allows at most {_MAX_KEY_BYTES:,}. {_FORMS}"
         )
     if not key or key.endswith("/"):
         raise ImsConfigurationError(

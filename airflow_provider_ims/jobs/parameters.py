@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider_ims.exceptions import ImsConfigurationError
 
 
-def job_params_object(job_params: Mapping[str, Any] | None) -> dict[str, Any]:
+def job_params_object(job_params: Mapping[str, Any] | None, known: Sequence[str] = ()) -> dict[str, Any]:
     """Return the keys of ``Params`` that the user gives.
 
     :param job_params: a mapping, None for none
-    :raises ImsConfigurationError: if it is not a mapping
+    :param known: keys that are documented
+    :raises ImsConfigurationError: if it is not a mapping, or has a key that a documented one is misspelt as
     """
     if job_params is not None and not isinstance(job_params, Mapping):
         raise ImsConfigurationError(f"job_params is a {type(job_params).__name__}. Give a dict, or leave it out.")
-    return dict(job_params or {})
+    params = dict(job_params or {})
+    spelling = {_plain(key): key for key in known}
+    for key in params:
+        if key not in known and (meant := spelling.get(_plain(key))):
+            # IMS ignores a key that it does not know, and bills the job all the same.
+            raise ImsConfigurationError(f"job_params has the key {key!r}. Write it {meant!r}.")
+    return params
+
+
+def _plain(key: object) -> str:
+    return str(key).lower().replace("_", "").replace("-", "").replace(" ", "")
 
 
 def user_data_text(user_data: str | Mapping[str, Any], *, limit: int | None) -> str:
