@@ -34,6 +34,13 @@ class ImsConfigurationError(ImsError, AirflowFailException):
     """
 
 
+class ImsConnectionNotFoundError(ImsError):
+    """Airflow finds no connection of this id.
+
+    Airflow says so too while its API server or its secrets backend is down, so a retry may help, and a wait goes on.
+    """
+
+
 class ImsTransportError(ImsError):
     """No response of the service came back: it could not be reached, or did not respond in time.
 
@@ -200,6 +207,7 @@ _CLASSES: dict[str, type[ImsError]] = {
     for kind in (
         ImsError,
         ImsConfigurationError,
+        ImsConnectionNotFoundError,
         ImsTransportError,
         ImsApiError,
         ImsThrottledError,

@@ -47,6 +47,14 @@ def connect(ims_emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> C
 
 
 @pytest.fixture
+def no_correction_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let refused keys and a wrong connection end a wait after five polls, not after two minutes."""
+    from airflow_provider_ims.jobs import polling
+
+    monkeypatch.setattr(polling, "CORRECTION_GRACE", 0.0)
+
+
+@pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
     """Return a function that returns what was logged since its last call: Airflow 3 prints it, Airflow 2 logs it."""
 

@@ -33,7 +33,7 @@ LAYERS: dict[str, set[str]] = {
 # Inside a package, each module may import those before it.
 ORDER: dict[str, list[str]] = {
     "connection": ["fields", "values", "credentials", "endpoint", "settings"],
-    "api": ["observer", "redact", "signature", "protocol", "rate_limit", "blocking", "client", "pool", "sdk"],
+    "api": ["observer", "clean", "redact", "signature", "protocol", "rate_limit", "blocking", "client", "pool", "sdk"],
     "jobs": [
         *("types", "response", "catalog", "media", "parameters", "copyright", "primitives", "submission", "retry"),
         *("durable", "timers", "outcome", "polling"),

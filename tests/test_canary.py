@@ -105,8 +105,8 @@ def test_run_writes_no_secret(case: str, emulator: EmulatorProcess, airflow: Air
 @pytest.mark.parametrize(
     "response",
     [
-        {"StatusCode": 500, "Message": f"we got <{SECRET}>, {TOKEN} and Signature={'0a' * 32}"},
-        {"Data": {"Status": f"{SECRET} {TOKEN}"}},
+        {"RequestId": "R", "StatusCode": 500, "Message": f"we got <{SECRET}>, {TOKEN} and Signature={'0a' * 32}"},
+        {"RequestId": "R", "Data": {"Status": f"{SECRET} {TOKEN}"}},
     ],
     ids=["code", "state"],
 )
@@ -160,7 +160,12 @@ def test_error_text_of_the_service_is_redacted(
     """If an error response repeats parts of the signed request, our message does not contain them."""
     monkeypatch.setenv("AIRFLOW_CONN_IMS_DEFAULT", emulator.connection_json())
     body = json.dumps(
-        {"Code": "SignatureDoesNotMatch", "Message": f"we got <{secret}>, go to", "Recommend": f"u?{secret}"}
+        {
+            "RequestId": "R",
+            "Code": "SignatureDoesNotMatch",
+            "Message": f"we got <{secret}>, go to",
+            "Recommend": f"u?{secret}",
+        }
     )
     emulator.fault("SubmitCopyrightExtractJob", "answer", status=400, body=body)
     with pytest.raises(ImsError, match=r"we got <.*\*\*\*.*go to.*Diagnosis: u\?") as caught:
@@ -172,7 +177,7 @@ def test_error_text_of_the_service_is_redacted(
 def test_text_of_a_success_is_redacted(secret: str, emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error about an unusable HTTP success repeats the service's message without secrets."""
     monkeypatch.setenv("AIRFLOW_CONN_IMS_DEFAULT", emulator.connection_json())
-    body = json.dumps({"StatusCode": 403, "Message": f"we got <{secret}>"})
+    body = json.dumps({"RequestId": "R", "StatusCode": 403, "Message": f"we got <{secret}>"})
     for action in ("SubmitCopyrightExtractJob", "QueryCopyrightJobList"):
         emulator.fault(action, "answer", status=200, body=body)
     with pytest.raises(ImsError, match="we got <") as caught:

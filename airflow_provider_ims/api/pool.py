@@ -6,6 +6,7 @@ A triggerer runs a thousand triggers on one loop, each with a hook of its own.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING, ClassVar, Self
 from weakref import WeakKeyDictionary
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_ims.api.client import ImsClient
     from airflow_provider_ims.connection.settings import ImsSettings
+
+log = logging.getLogger(__name__)
 
 # Seconds for which a look-up serves other hooks: as long as the triggers of a triggerer take to start.
 _LOOK_UP_TTL = 30.0
@@ -29,6 +32,7 @@ class ClientPool:
         self._look_ups: dict[Hashable, tuple[float, asyncio.Task[ImsSettings]]] = {}
         self._clients: dict[ImsSettings, ImsClient] = {}
         self._users: Counter[ImsSettings] = Counter()
+        self._failed_at: dict[Hashable, float] = {}
 
     @classmethod
     def of_running_loop(cls) -> Self:
@@ -60,6 +64,28 @@ class ClientPool:
                 del self._look_ups[name]
             raise
 
+    async def refresh(self, name: Hashable, read: Callable[[], ImsSettings], *, max_age: float) -> ImsSettings | None:
+        """Return settings that are not older than so many seconds; None if they cannot be read just now.
+
+        Read once for all callers, and after a failure not again before ``max_age`` seconds have passed.
+
+        :param name: what tells one look-up from another
+        :param read: reads the settings
+        :param max_age: in seconds
+        """
+        now = asyncio.get_running_loop().time()
+        if now - self._failed_at.get(name, -max_age) < max_age:
+            return None
+        try:
+            return await self.settings(name, read, since=now - max_age)
+        except Exception as error:  # noqa: BLE001 - the caller has settings that still count
+            if now - self._failed_at.get(name, -max_age) >= max_age:
+                self._failed_at[name] = now
+                log.warning(
+                    "A connection could not be read again, its last settings stay in use: %s", type(error).__name__
+                )
+            return None
+
     def acquire(self, settings: ImsSettings) -> ImsClient:
         """Return the client of these settings; its module must be loaded already."""
         from airflow_provider_ims.api.client import ImsClient  # noqa: PLC0415 - loads aiohttp
@@ -77,4 +103,5 @@ class ClientPool:
             del self._users[settings]
             if len(self._clients) == 1:
                 self._look_ups.clear()
+                self._failed_at.clear()
             await self._clients.pop(settings).aclose()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_ims import __version__
+from airflow_provider_ims.api.clean import clean
 from airflow_provider_ims.api.signature import percent_encode, signed_headers
 from airflow_provider_ims.exceptions import (
     ImsApiError,
@@ -124,7 +125,7 @@ def decode(
     :raises ImsApiError: if the response is an error or cannot be used, see its subclasses
     """
     try:
-        content = json.loads(body)
+        content = clean(json.loads(body))
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or not _string(content, "RequestId"):

@@ -50,6 +50,7 @@ class RateLimiter:
         self._sent_at: deque[float] = deque(maxlen=max(1, int(per_second)))
         self._blocked_until = 0.0
         self._slowed_at = 0.0
+        self._recovers_from = 0.0
         self._rate_then = 1.0
 
     async def __aenter__(self) -> None:
@@ -75,24 +76,28 @@ class RateLimiter:
 
     def _pause(self, now: float) -> float:
         """Return how many seconds are left until the next request may be sent; zero or less if it may be sent now."""
-        rate = self._rate(now)
-        # So many requests in so many seconds: about one second, and at least one request.
-        number = max(1, int(self._per_second * rate))
+        per_second = self._per_second * self._rate(now)
+        # So many requests in a second or, below one request per second, one request in so many seconds.
+        number = max(1, int(per_second))
+        window = max(1.0, 1 / per_second)
         earliest = self._blocked_until
         if len(self._sent_at) >= number:
-            earliest = max(earliest, self._sent_at[-number] + number / (self._per_second * rate))
+            earliest = max(earliest, self._sent_at[-number] + window)
         return earliest - now
 
     def _rate(self, now: float) -> float:
         """Return the part of the limit that is in force now."""
-        return min(1.0, self._rate_then + (now - self._slowed_at) / _RECOVERY)
+        return min(1.0, self._rate_then + max(now - self._recovers_from, 0.0) / _RECOVERY)
 
     def _slow_down(self, now: float, retry_after: float | None) -> None:
         block = _DEFAULT_BLOCK if retry_after is None else min(retry_after, _MAX_BLOCK)
+        rate = self._rate(now)
         self._blocked_until = max(self._blocked_until, now + block)
+        # Not from now: a minute without a request would end in a burst at the full rate.
+        self._recovers_from = self._blocked_until
         if now - self._slowed_at < _SAME_MOMENT:
             return
-        self._rate_then = max(self._rate(now) / 2, _SLOWEST)
+        self._rate_then = max(rate / 2, _SLOWEST)
         self._slowed_at = now
         log.warning(
             "The service throttles: no request for %.1f s, then at most %.3g per second, %g again after a minute",

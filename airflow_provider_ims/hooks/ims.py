@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -16,7 +17,7 @@ from airflow_provider_ims.api.pool import ClientPool
 from airflow_provider_ims.connection.fields import CONN_FIELDS, CONN_NAME, CONN_TYPE, UI_FIELD_BEHAVIOUR
 from airflow_provider_ims.connection.settings import ImsSettings, parse_connection
 from airflow_provider_ims.exceptions import (
-    ImsConfigurationError,
+    ImsConnectionNotFoundError,
     ImsCredentialsError,
     ImsError,
     ImsRequestError,
@@ -33,7 +34,7 @@ from airflow_provider_ims.jobs.catalog import (
     query_action,
 )
 from airflow_provider_ims.jobs.copyright import copyright_extract_parameters
-from airflow_provider_ims.jobs.response import read_snapshot, read_submission, request_id
+from airflow_provider_ims.jobs.response import find_job_id, read_snapshot, read_submission, request_id
 from airflow_provider_ims.jobs.retry import RecordState, for_airflow
 from airflow_provider_ims.jobs.submission import SubmissionRequest, unknown_submission
 from airflow_provider_ims.jobs.types import JobSnapshot, JobState, JobType, Submission
@@ -74,6 +75,7 @@ class ImsHook(BaseHook):
         self.ims_conn_id = ims_conn_id
         self.region = region
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, ImsClient] = WeakKeyDictionary()
+        self._settings_read_at = 0.0
 
     # ---- connection
 
@@ -81,8 +83,10 @@ class ImsHook(BaseHook):
     def settings(self) -> ImsSettings:
         """The connection, validated.
 
-        :raises ImsConfigurationError: if the connection does not exist or is not valid
+        :raises ImsConnectionNotFoundError: if Airflow finds no connection
+        :raises ImsConfigurationError: if the connection is not valid
         """
+        self._settings_read_at = time.monotonic()
         return self._read_settings()
 
     def get_conn(self) -> TypedClient:
@@ -147,7 +151,9 @@ class ImsHook(BaseHook):
         accepted = read_submission(job, response)
         if accepted is None:
             message = client.redact(str(response.get("Message")))
-            why = f"The response of the service has no JobId (Message {message!r})."
+            found = find_job_id(job, response)
+            what = "no JobId" if found is None else f"the JobId {client.redact(found)}, of an unexpected type"
+            why = f"The response of the service has {what} (Message {message!r})."
             raise _unknown(request, why, observer, request_id(response))
         return accepted
 
@@ -260,9 +266,11 @@ class ImsHook(BaseHook):
         try:
             connection = self.get_connection(self.ims_conn_id)
         except AirflowNotFoundException:
-            raise ImsConfigurationError(
-                f"There is no usable connection {self.ims_conn_id!r}: none has this id, or its value cannot be read. "
-                f"Add one of type {CONN_NAME!r} under Admin > Connections, or pass ims_conn_id."
+            raise ImsConnectionNotFoundError(
+                f"Airflow finds no connection {self.ims_conn_id!r}: none has this id, its value cannot be read, or the "
+                f"API server or the secrets backend is down.",
+                advice=f"Look for it under Admin > Connections, type {CONN_NAME!r}. If it is there, look at the logs "
+                f"of the API server and of the secrets backend. If not, add it, or pass ims_conn_id.",
             ) from None
         return parse_connection(connection, self.region)
 
@@ -292,6 +300,7 @@ class ImsHook(BaseHook):
         if "settings" in self.__dict__:
             await asyncio.to_thread(_load_transport)
         else:
+            self._settings_read_at = time.monotonic()
             self.settings = await pool.settings(self._look_up_name, self._read_settings_and_load)
         # Another coroutine may have acquired a client for this hook in the meantime: only one is released.
         if loop not in self._clients:
@@ -303,16 +312,21 @@ class ImsHook(BaseHook):
         """What tells the look-ups of this hook's connection from others."""
         return type(self), self.ims_conn_id, self.region
 
-    async def _has_new_settings(self, since: float) -> bool:
-        """Read the connection again, and return whether it has changed; then the next call uses the new settings.
+    async def _refresh_settings(self, max_age: float) -> bool:
+        """Look the connection up again if its settings are older, and return whether they have changed.
 
-        :param since: time of the loop; what another hook has read after it is used
+        The next call then uses the new settings. A connection that cannot be read, or is not valid any more, changes
+        nothing.
+
+        :param max_age: in seconds
         """
-        try:
-            settings = await ClientPool.of_running_loop().settings(self._look_up_name, self._read_settings, since=since)
-        except Exception:
-            self.log.exception("The connection %s could not be read again", self.ims_conn_id)
+        if time.monotonic() - self._settings_read_at < max_age:
             return False
+        pool = ClientPool.of_running_loop()
+        settings = await pool.refresh(self._look_up_name, self._read_settings, max_age=max_age)
+        if settings is None:
+            return False
+        self._settings_read_at = time.monotonic()
         if settings == self.settings:
             return False
         self.settings = settings

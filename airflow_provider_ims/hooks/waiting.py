@@ -13,9 +13,13 @@ from airflow_provider_ims.jobs.polling import poll_once, poll_until_done, poll_u
 from airflow_provider_ims.jobs.types import JobSnapshot, JobState, JobType
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from airflow_provider_ims.jobs.outcome import JobOutcome
     from airflow_provider_ims.jobs.polling import JobWait
 
+SETTINGS_TTL = 60.0
+"""Seconds after which a wait looks its connection up again."""
 CANCEL_TIMEOUT = 4.0
 """Seconds. Airflow's worker kills a task five seconds after it has told it to end."""
 
@@ -29,7 +33,9 @@ class WaitingHook(ImsHook):
 
     async def apoll_until_done(self, wait: JobWait) -> JobOutcome:
         """Asynchronous twin of :meth:`poll_until_done`."""
-        return await poll_until_done(functools.partial(self._aquery_with_new_keys, wait.job_type, wait.job_id), wait)
+        return await poll_until_done(
+            functools.partial(self._aquery_with_current_settings, wait.job_type, wait.job_id), wait
+        )
 
     def poll_until_done(self, wait: JobWait) -> JobOutcome:
         """Poll a job over one session until the wait for it ends.
@@ -45,7 +51,9 @@ class WaitingHook(ImsHook):
         :param until_explained: whether to poll again, for a minute at most, while the responses are unexplained
         """
         policy = poll_until_explained if until_explained else poll_once
-        return self._blocking(policy, functools.partial(self._aquery_with_new_keys, wait.job_type, wait.job_id), wait)
+        return self._blocking(
+            policy, functools.partial(self._aquery_with_current_settings, wait.job_type, wait.job_id), wait
+        )
 
     async def aleave(self, job_type: str | JobType, job_id: str, *, cancel: bool, log: Any) -> None:
         """Asynchronous twin of :meth:`leave`."""
@@ -83,13 +91,22 @@ class WaitingHook(ImsHook):
         except Exception as error:  # noqa: BLE001 - as above: the connection is read before
             _warn_that_job_may_go_on(job_id, error, log)
 
-    async def _aquery_with_new_keys(self, job_type: JobType, job_id: str) -> JobSnapshot:
-        """Query; if the keys are refused, use the connection's new ones: a wait can outlive its keys."""
+    def _query(self, wait: JobWait) -> Callable[[], Awaitable[JobSnapshot]]:
+        return functools.partial(self._aquery_with_current_settings, wait.job_type, wait.job_id)
+
+    async def _aquery_with_current_settings(self, job_type: JobType, job_id: str) -> JobSnapshot:
+        """Query with the settings that the connection has now: a wait outlives keys, endpoints and limits.
+
+        The connection is looked up once a minute, for all waits of the event loop together, and at once if its keys
+        are refused.
+        """
+        if "settings" in self.__dict__:
+            await self._refresh_settings(SETTINGS_TTL)
         sent = asyncio.get_running_loop().time()
         try:
             return await self.aquery(job_type, job_id)
         except ImsCredentialsError:
-            if not await self._has_new_settings(sent):
+            if not await self._refresh_settings(asyncio.get_running_loop().time() - sent):
                 raise
         return await self.aquery(job_type, job_id)
 

@@ -49,6 +49,7 @@ class JobOutcome:
     :param parts: how many parts the job has
     :param failure: what the last poll failed with, None if it got a response
     :param error: the error that ended the wait, as primitives
+    :param accepts_empty: whether the task says how long empty responses must last to be the result
     :param elapsed: seconds from the beginning of the wait
     :param polls: how often the job was polled
     """
@@ -68,6 +69,7 @@ class JobOutcome:
     parts: int = 0
     failure: str | None = None
     error: dict[str, Any] | None = None
+    accepts_empty: bool = False
     elapsed: float = 0.0
     polls: int = 0
 
@@ -82,6 +84,11 @@ class JobOutcome:
     def effort(self) -> str:
         """How often the job was polled in what time, in words."""
         return f"{self.polls} {'poll' if self.polls == 1 else 'polls'} in {_duration(self.elapsed)}"
+
+    @property
+    def summary(self) -> str:
+        """The job, how the wait for it ended and after what effort, for the log."""
+        return f"Job {self.job_id}: {self.kind.value.replace('_', ' ')} after {self.effort}"
 
     def to_event(self) -> dict[str, Any]:
         """Return the outcome as the payload of a trigger's event."""
@@ -142,12 +149,8 @@ def finish(outcome: JobOutcome, job_type: JobType) -> Any:
         case OutcomeKind.CANCELLED:
             raise _job_error(ImsJobCancelledError, outcome, f"was cancelled{_why(outcome)}", _CANCELLED)
         case OutcomeKind.TIMEOUT:
-            may_have_ended = not job_type.reports_state and outcome.service_state is None
             raise _job_error(
-                ImsJobTimeoutError,
-                outcome,
-                f"has not ended in time{_why(outcome)}",
-                _timeout_without_state(job_type) if may_have_ended else _TIMEOUT,
+                ImsJobTimeoutError, outcome, f"has not ended in time{_why(outcome)}", _timeout_advice(outcome, job_type)
             )
         case OutcomeKind.REFUSED:
             error = from_primitives(outcome.error or {})
@@ -166,12 +169,16 @@ _CANCELLED = "Somebody cancelled it outside of Airflow. A new submission is a ne
 _TIMEOUT = "Wait on with an ImsJobSensor on this JobId, which costs nothing; a new submission is a new bill."
 
 
-def _timeout_without_state(job_type: JobType) -> str:
+def _timeout_advice(outcome: JobOutcome, job_type: JobType) -> str:
+    if outcome.response is None:
+        return f"No poll of this process got a response, so nothing is known of the job. {_TIMEOUT}"
+    if job_type.reports_state or outcome.service_state is not None:
+        return _TIMEOUT
     advice = (
         "The service reports no state for such jobs: this one may still run, may have found nothing, or may have "
         f"failed. {_TIMEOUT}"
     )
-    if job_type.empty_result_option is None:
+    if job_type.empty_result_option is None or outcome.accepts_empty:
         return advice
     return (
         f"{advice} If empty responses shall mean that nothing was found, set {job_type.empty_result_option} to how "

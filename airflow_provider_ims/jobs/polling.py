@@ -11,11 +11,12 @@ import math
 import random
 import time
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ims.exceptions import (
     ImsConfigurationError,
+    ImsConnectionNotFoundError,
     ImsCredentialsError,
     ImsError,
     ImsNotFoundError,
@@ -27,6 +28,7 @@ from airflow_provider_ims.exceptions import (
 )
 from airflow_provider_ims.jobs.catalog import find_job_type
 from airflow_provider_ims.jobs.outcome import JobOutcome, OutcomeKind
+from airflow_provider_ims.jobs.submission import utc
 from airflow_provider_ims.jobs.timers import SharedTimers
 from airflow_provider_ims.jobs.types import JobSnapshot, JobState, JobType
 
@@ -66,8 +68,18 @@ _EXECUTION_MARGIN = 0.1
 _MIN_EXECUTION_MARGIN = 30.0
 _MAX_EXECUTION_MARGIN = 60.0
 
-_PASSING = (ImsThrottledError, ImsServiceError, ImsTransportError)
-_FINAL = (ImsCredentialsError, ImsRequestError)
+# Errors of a poll that never end a wait before its deadline: the service, the network or Airflow may recover.
+_PASSING = (ImsThrottledError, ImsServiceError, ImsTransportError, ImsConnectionNotFoundError)
+# Errors that end it at once: the same request fails again.
+_FINAL = (ImsRequestError,)
+# All other errors end it after several in a row. Refused keys and a wrong connection must last for some time too: keys
+# are rotated and connections are corrected while jobs are waited for.
+_CORRECTABLE = (ImsCredentialsError, ImsConfigurationError)
+CORRECTION_GRACE = 120.0
+# Seconds after the deadline in which a poll that waits for its turn, its connection or its response is cut off.
+_POLL_GRACE = 5.0
+# Seconds that any poll may take without a warning.
+_SLOW = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +202,7 @@ class JobWait:
     polls: int = 0
     unexplained: int = 0
     log: Any = field(default=log, repr=False, compare=False)
+    _unexplained_since: float = field(default=0.0, init=False, repr=False, compare=False)
     _failed_in_a_row: int = field(default=0, init=False, repr=False, compare=False)
     _last: JobSnapshot | None = field(default=None, init=False, repr=False, compare=False)
     _warned_of: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
@@ -213,9 +226,9 @@ class JobWait:
         return cls(**{**arguments, "job_type": find_job_type(arguments["job_type"]), "log": log})
 
     def announce(self) -> None:
-        """Log that the wait begins, and when it ends at the latest."""
-        until = datetime.fromtimestamp(self.deadline, UTC).isoformat(timespec="seconds")
-        self.log.info("Waiting for %s %s until %s at the latest", self.job_type.name, self.job_id, until)
+        """Log which job is waited for, since when, and when the wait ends at the latest."""
+        what, since, until = f"{self.job_type.name} {self.job_id}", utc(self.since), utc(self.deadline)
+        self.log.info("Waiting for %s since %s until %s at the latest", what, since, until)
 
     def pause(self, now: float) -> float:
         """Return the seconds until the next poll: ``max(poll_interval, elapsed / 10)``, up to the maximum.
@@ -243,7 +256,7 @@ class JobWait:
                 return self._outcome(OutcomeKind.CANCELLED, now)
         self._warn_of(snapshot)
         if snapshot.is_unexplained:
-            self.unexplained += 1
+            self._count_unexplained(now)
             if self.unexplained >= UNEXPLAINED_LIMIT:
                 return self._outcome(OutcomeKind.FAILED, now)
         else:
@@ -261,8 +274,9 @@ class JobWait:
         elif isinstance(error, _FINAL):
             return self._outcome(OutcomeKind.REFUSED, now, error)
         else:
-            self.unexplained += 1
-            if self.unexplained >= UNEXPLAINED_LIMIT:
+            self._count_unexplained(now)
+            grace = CORRECTION_GRACE if isinstance(error, _CORRECTABLE) else 0.0
+            if self.unexplained >= UNEXPLAINED_LIMIT and now - self._unexplained_since >= grace:
                 return self._outcome(OutcomeKind.REFUSED, now, error)
         if now >= self.deadline:
             return self._outcome(OutcomeKind.TIMEOUT, now, error)
@@ -274,6 +288,11 @@ class JobWait:
             _as_ims_error(error).problem,
         )
         return None
+
+    def _count_unexplained(self, now: float) -> None:
+        if not self.unexplained or not self._unexplained_since:
+            self._unexplained_since = now
+        self.unexplained += 1
 
     def _outcome(self, kind: OutcomeKind, now: float, error: Exception | None = None) -> JobOutcome:
         last = self._last
@@ -292,11 +311,27 @@ class JobWait:
             parts=last.parts if last else 0,
             failure=failure.problem if failure else None,
             error=to_primitives(failure) if failure and kind is OutcomeKind.REFUSED else None,
+            accepts_empty=self.accept_empty_from is not None,
             elapsed=round(max(now - self.since, 0.0), 1),
             polls=self.polls,
         )
-        self.log.info("Job %s: %s after %s", self.job_id, kind.value.replace("_", " "), outcome.effort)
+        self.log.info("%s", outcome.summary)
         return outcome
+
+    def warn_if_slow(self, seconds: float) -> None:
+        """Warn, once, if a poll took longer than the interval between polls: the rate limit or the service is too slow.
+
+        :param seconds: how long the poll took
+        """
+        if seconds > max(self.poll_interval, _SLOW) and "slow" not in self._warned_of:
+            self._warned_of.add("slow")
+            self.log.warning(
+                "Poll %d of job %s took %.0f s, longer than poll_interval (%g s): rate limit or service are slow",
+                self.polls + 1,
+                self.job_id,
+                seconds,
+                self.poll_interval,
+            )
 
     def _warn_of(self, snapshot: JobSnapshot) -> None:
         if not snapshot.is_known_state:
@@ -313,15 +348,27 @@ class JobWait:
 
 
 async def poll_once(query: Callable[[], Awaitable[JobSnapshot]], wait: JobWait) -> JobOutcome | None:
-    """Poll once, and return the outcome if it ends the wait."""
+    """Poll once, and return the outcome if it ends the wait.
+
+    A poll that waits for its turn, its connection or its response is cut off a few seconds after the deadline.
+    """
+    begun = time.time()
     try:
-        snapshot = await query()
+        async with asyncio.timeout(max(wait.deadline - begun, 0.0) + _POLL_GRACE):
+            snapshot = await query()
+    except TimeoutError:
+        late = ImsTransportError(
+            f"The poll got no turn, no connection or no response within {time.time() - begun:.0f} s, until the "
+            f"deadline."
+        )
+        return wait.on_failure(late, time.time())
     except ImsError as error:
         return wait.on_failure(error, time.time())
     except Exception as error:
         # Not of the service: the connection cannot be looked up, or a defect of this package.
         wait.log.exception("Poll of job %s failed for a reason that is not the service's", wait.job_id)
         return wait.on_failure(error, time.time())
+    wait.warn_if_slow(time.time() - begun)
     return wait.on_response(snapshot, time.time())
 
 

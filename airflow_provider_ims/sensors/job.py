@@ -122,7 +122,9 @@ class ImsJobSensor(BaseSensorOperator):
     def execute_complete(self, context: Context, event: object = None) -> Any:
         """Finish after a deferral: judge the outcome that the trigger reports."""
         with self._soft_fail():
-            return self._finish(context, JobOutcome.from_event(event, find_job_type(self.job_type), self.job_id))
+            outcome = JobOutcome.from_event(event, find_job_type(self.job_type), self.job_id)
+            self.log.info("%s", outcome.summary)
+            return self._finish(context, outcome)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral; if the trigger broke or never ran, raise the error for it."""

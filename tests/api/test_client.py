@@ -113,7 +113,7 @@ async def observed_calls(settings: ImsSettings) -> list[str]:
     return observer.calls
 
 
-REJECTION = {"status": 400, "body": '{"Code": "InvalidParameter.Input"}'}
+REJECTION = {"status": 400, "body": '{"RequestId": "R", "Code": "InvalidParameter.Input"}'}
 
 
 @pytest.mark.parametrize(

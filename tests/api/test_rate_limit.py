@@ -183,6 +183,22 @@ async def test_rate_has_a_lower_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(0.9 < gap < 2 for gap in gaps)
 
 
+async def test_fractional_limit_is_never_exceeded() -> None:
+    """With 29.9 requests per second, no second sees more than 29."""
+    moments = await send_times(RateLimiter(29.9), 70)
+    assert most_within(1.0, moments) == 29
+
+
+async def test_rate_recovers_from_the_end_of_a_long_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a long retry-after the full rate does not return at once: the recovery starts when the block ends."""
+    monkeypatch.setattr(rate_limit, "_RECOVERY", 2.0)
+    limiter = RateLimiter(40)
+    await throttled(limiter, retry_after=2.0)
+    moments = await send_times(limiter, 40)
+    assert most_within(0.1, moments) <= 25
+    assert moments[-1] - moments[0] > 0.5
+
+
 async def test_other_errors_do_not_slow_down(caplog: pytest.LogCaptureFixture) -> None:
     """Only throttled responses slow requests down, other errors do not."""
     limiter = RateLimiter(100)

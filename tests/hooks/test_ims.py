@@ -18,6 +18,7 @@ from packaging.version import Version
 from airflow_provider_ims.exceptions import (
     ImsApiError,
     ImsConfigurationError,
+    ImsConnectionNotFoundError,
     ImsCredentialsError,
     ImsNotFoundError,
     ImsSubmitUnknownError,
@@ -123,7 +124,7 @@ def test_hook_can_be_shared_by_threads(ims_emulator: EmulatorProcess) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ['{"RequestId": "R-1", "StatusCode": 200, "Message": "later"}', '{"Data": {"JobId": ""}}']
+    "body", ['{"RequestId": "R-1", "StatusCode": 200, "Message": "later"}', '{"RequestId": "R", "Data": {"JobId": ""}}']
 )
 def test_success_without_a_job_id_is_an_error(body: str, ims_emulator: EmulatorProcess) -> None:
     """A success without a JobId is an unknown submission: a job may exist."""
@@ -146,7 +147,7 @@ def test_constructor_does_not_look_up_the_connection(monkeypatch: pytest.MonkeyP
     """The connection is looked up by the first call, not by the constructor."""
     monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
     hook = ImsHook(ims_conn_id="nobody")
-    with pytest.raises(ImsConfigurationError, match="There is no usable connection 'nobody'"):
+    with pytest.raises(ImsConnectionNotFoundError, match="Airflow finds no connection 'nobody'"):
         hook.call(LIST)
 
 
@@ -200,7 +201,7 @@ def test_connection_test_explains_an_error_response(
     status: int, code: str, message: str, ims_emulator: EmulatorProcess
 ) -> None:
     """The message distinguishes a missing permission, a wrong region and an error of the service."""
-    ims_emulator.fault(LIST, "answer", status=status, body=f'{{"Code": "{code}", "Message": "m"}}')
+    ims_emulator.fault(LIST, "answer", status=status, body=f'{{"RequestId": "R", "Code": "{code}", "Message": "m"}}')
     ok, text = ImsHook().test_connection()
     assert not ok
     assert message in text
@@ -272,7 +273,7 @@ def test_ctrl_c_raises_keyboard_interrupt(ims_emulator: EmulatorProcess) -> None
 
 def test_connection_test_reads_the_status_code(ims_emulator: EmulatorProcess) -> None:
     """An HTTP success with a StatusCode that is not 200 fails the connection test."""
-    ims_emulator.fault(LIST, "answer", status=200, body='{"StatusCode": 403, "Message": "no"}')
+    ims_emulator.fault(LIST, "answer", status=200, body='{"RequestId": "R", "StatusCode": 403, "Message": "no"}')
     assert ImsHook().test_connection() == (False, f"The response of {ims_emulator.endpoint} has StatusCode 403: no")
 
 
@@ -325,7 +326,7 @@ def requested(emulator: EmulatorProcess) -> list[tuple[str, dict[str, Any]]]:
 @both_cancels
 def test_running_job_is_cancelled(cancel: Callable[..., Any], ims_emulator: EmulatorProcess) -> None:
     """A job is queried first, and cancelled if it is running."""
-    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"Status": "Analysing"}')
+    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"RequestId": "R", "Status": "Analysing"}')
     ims_emulator.fault(CANCEL, "answer", body='{"RequestId": "R"}')
     snapshot = cancel(ImsHook(), CANCELLABLE, "J")
     assert (snapshot.state, snapshot.service_state) == (JobState.RUNNING, "Analysing")
@@ -341,7 +342,7 @@ def test_ended_job_is_not_cancelled(
     cancel: Callable[..., Any], service_state: str, state: JobState, ims_emulator: EmulatorProcess
 ) -> None:
     """A job that has ended is not cancelled, so that cancel may be repeated."""
-    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body=json.dumps({"Status": service_state}))
+    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body=json.dumps({"RequestId": "R", "Status": service_state}))
     assert cancel(ImsHook(), CANCELLABLE, "J").state is state
     assert requested(ims_emulator) == [(QUERY_CANCELLABLE, {"JobId": "J"})]
 
@@ -349,8 +350,10 @@ def test_ended_job_is_not_cancelled(
 @both_cancels
 def test_refused_cancel_is_an_error(cancel: Callable[..., Any], ims_emulator: EmulatorProcess) -> None:
     """If the service refuses to cancel, the error is raised."""
-    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"Status": "Analysing"}')
-    ims_emulator.fault(CANCEL, "answer", status=403, body='{"Code": "Forbidden.RAM", "Message": "no"}')
+    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"RequestId": "R", "Status": "Analysing"}')
+    ims_emulator.fault(
+        CANCEL, "answer", status=403, body='{"RequestId": "R", "Code": "Forbidden.RAM", "Message": "no"}'
+    )
     with pytest.raises(ImsCredentialsError, match="Grant the RAM action ice:CancelIProductionJob"):
         cancel(ImsHook(), CANCELLABLE, "J")
 

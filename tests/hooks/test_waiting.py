@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 SUBMIT = "SubmitCopyrightExtractJob"
 QUERY = "QueryCopyrightExtractJob"
 MEDIA = "oss://rights-evidence/clip.mp4"
-pytestmark = pytest.mark.usefixtures("connect")
+FORBIDDEN = '{"RequestId": "R", "Code": "Forbidden.RAM", "Message": "no"}'
+pytestmark = pytest.mark.usefixtures("connect", "no_correction_grace")
 
 
 # ---- waiting
@@ -62,7 +63,7 @@ def test_poll_once_polls_once(ims_emulator: EmulatorProcess) -> None:
 
 def test_poll_once_until_explained_ends_after_five_unexplained_responses(ims_emulator: EmulatorProcess) -> None:
     """With until_explained, five responses with an undocumented StatusCode end the wait in one call."""
-    ims_emulator.fault(QUERY, "answer", times=9, body='{"StatusCode": 500, "Message": "no"}')
+    ims_emulator.fault(QUERY, "answer", times=9, body='{"RequestId": "R", "StatusCode": 500, "Message": "no"}')
     hook, wait = WaitingHook(), wait_for("J")
     assert hook.poll_once(wait) is None
     assert len(ims_emulator.requests()) == 1
@@ -111,8 +112,8 @@ def test_leave_cancels_a_running_job(
 ) -> None:
     """With cancel=True a running job is cancelled, and this is logged."""
     caplog.set_level(logging.INFO)
-    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"Status": "Analysing"}')
-    ims_emulator.fault(CANCEL, "answer", body="{}")
+    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"RequestId": "R", "Status": "Analysing"}')
+    ims_emulator.fault(CANCEL, "answer", body='{"RequestId": "R"}')
     leave(WaitingHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
     assert [action for action, _ in requested(ims_emulator)] == [QUERY_CANCELLABLE, CANCEL]
     assert "Cancelled job J" in caplog.text
@@ -124,7 +125,7 @@ def test_leave_does_not_cancel_a_job_that_has_ended(
 ) -> None:
     """A job that had ended before is not cancelled, and the log names its state."""
     caplog.set_level(logging.INFO)
-    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"Status": "Success"}')
+    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"RequestId": "R", "Status": "Success"}')
     leave(WaitingHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
     assert [action for action, _ in requested(ims_emulator)] == [QUERY_CANCELLABLE]
     assert "Job J had ended before: succeeded" in caplog.text
@@ -137,7 +138,7 @@ def test_leave_logs_a_missing_connection(
     """If the connection is missing, leave logs that the job may go on, and raises nothing."""
     monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
     leave(WaitingHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
-    assert "Job J could not be cancelled; it may go on, and be billed: There is no usable connection" in caplog.text
+    assert "Job J could not be cancelled; it may go on, and be billed: Airflow finds no connection" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,11 @@ def test_leave_logs_a_job_that_goes_on(
 @pytest.mark.parametrize(
     ("action", "fault", "message"),
     [
-        (CANCEL, {"kind": "answer", "status": 403, "body": '{"Code": "Forbidden.RAM", "Message": "no"}'}, "Forbidden"),
+        (
+            CANCEL,
+            {"kind": "answer", "status": 403, "body": '{"RequestId": "R", "Code": "Forbidden.RAM", "Message": "no"}'},
+            "Forbidden",
+        ),
         (QUERY_CANCELLABLE, {"kind": "internal_error"}, "InternalError"),
         (QUERY_CANCELLABLE, {"kind": "cut_before", "times": 2}, "no response came back"),
     ],
@@ -187,7 +192,7 @@ def test_leave_logs_a_failed_cancellation(
 ) -> None:
     """If the cancellation fails, leave logs that the job may go on, and raises nothing."""
     ims_emulator.fault(action, **fault)
-    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"Status": "Analysing"}')
+    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"RequestId": "R", "Status": "Analysing"}')
     leave(WaitingHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
     (record,) = [record for record in caplog.records if record.name == LOGGER.name]
     assert record.levelno == logging.WARNING
@@ -208,7 +213,7 @@ def test_leave_has_a_timeout(
     assert waiting.CANCEL_TIMEOUT < 5
     monkeypatch.setattr(waiting, "CANCEL_TIMEOUT", 0.3)
     ims_emulator.fault(action, "hang")
-    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"Status": "Analysing"}')
+    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"RequestId": "R", "Status": "Analysing"}')
     begun = time.monotonic()
     leave(WaitingHook(), CANCELLABLE, "J", cancel=True, log=LOGGER)
     # The connection's own time-out would be ten seconds.
@@ -237,13 +242,13 @@ async def test_wait_uses_the_new_keys_of_the_connection(
 
 
 async def test_unchanged_keys_are_not_tried_again(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> None:
-    """If the keys are refused and the connection has no others, the wait ends after one request."""
+    """If the keys are refused and the connection has no others, each poll is one request."""
     connect(password="revoked")
     hook = WaitingHook()
     outcome = await hook.apoll_until_done(wait_for("J"))
     await hook.aclose()
     assert outcome.kind is OutcomeKind.REFUSED
-    assert [request["code"] for request in ims_emulator.requests()] == ["SignatureDoesNotMatch"]
+    assert [request["code"] for request in ims_emulator.requests()] == ["SignatureDoesNotMatch"] * 5
 
 
 class FailingSecretsBackend:
@@ -285,4 +290,4 @@ async def test_refused_keys_are_reported_if_the_look_up_fails(
     outcome = await hook.apoll_until_done(wait_for("J"))
     await hook.aclose()
     assert outcome.error is not None
-    assert (outcome.kind, outcome.error["class"], outcome.polls) == (OutcomeKind.REFUSED, "ImsCredentialsError", 1)
+    assert (outcome.kind, outcome.error["class"], outcome.polls) == (OutcomeKind.REFUSED, "ImsCredentialsError", 5)

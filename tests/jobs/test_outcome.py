@@ -231,6 +231,14 @@ def test_timeout_of_a_job_with_a_state_does_not_mention_empty_responses(timeout:
     assert isinstance(caught.value, AirflowSensorTimeout)
 
 
+def test_timeout_does_not_advise_what_is_set() -> None:
+    """If no_watermark_after is set, the error does not say to set it."""
+    with pytest.raises(ImsJobTimeoutError) as caught:
+        finish(outcome(OutcomeKind.TIMEOUT, accepts_empty=True), COPYRIGHT_EXTRACT)
+    assert "may have found nothing" in str(caught.value)
+    assert "no_watermark_after" not in str(caught.value)
+
+
 def test_timeout_without_a_response_says_none() -> None:
     """If no poll got a response, the error says that there is none."""
     with pytest.raises(

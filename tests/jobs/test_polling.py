@@ -15,6 +15,7 @@ import pytest
 from airflow_provider_ims.exceptions import (
     ImsApiError,
     ImsConfigurationError,
+    ImsConnectionNotFoundError,
     ImsCredentialsError,
     ImsError,
     ImsNotFoundError,
@@ -27,6 +28,7 @@ from airflow_provider_ims.exceptions import (
 from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT
 from airflow_provider_ims.jobs.outcome import JobOutcome, OutcomeKind
 from airflow_provider_ims.jobs.polling import (
+    CORRECTION_GRACE,
     NOT_FOUND_GRACE,
     UNEXPLAINED_LIMIT,
     JobWait,
@@ -200,8 +202,9 @@ PASSING = [
     ImsServiceError("unavailable"),
     ImsTransportError("refused", sent=False),
     ImsTransportError("lost", sent=True),
+    ImsConnectionNotFoundError("no connection, or no API server"),
 ]
-FINAL = [ImsCredentialsError("key"), ImsRequestError("parameter")]
+FINAL = [ImsRequestError("parameter")]
 
 
 def by_class(error: Exception) -> str:
@@ -227,10 +230,37 @@ def test_temporary_error_does_not_end_the_wait(error: ImsError, caplog: pytest.L
 
 @pytest.mark.parametrize("error", FINAL, ids=by_class)
 def test_permanent_error_ends_the_wait_at_once(error: ImsError) -> None:
-    """An error of the credentials or the request ends the wait at the first poll."""
+    """An error of the request ends the wait at the first poll."""
     outcome = waiting().on_failure(error, SINCE)
     assert outcome is not None
     assert (outcome.kind, outcome.error, outcome.polls) == (OutcomeKind.REFUSED, to_primitives(error), 1)
+
+
+@pytest.mark.parametrize("error", [ImsCredentialsError("key"), ImsConfigurationError("connection")], ids=by_class)
+def test_correctable_error_ends_the_wait_after_two_minutes(error: ImsError) -> None:
+    """Refused keys and a wrong connection end a wait after five polls in a row and two minutes, not earlier."""
+    wait = waiting()
+    for second in range(100):
+        assert wait.on_failure(error, SINCE + second) is None
+    assert wait.on_failure(error, SINCE + CORRECTION_GRACE - 0.1) is None
+    outcome = wait.on_failure(error, SINCE + CORRECTION_GRACE)
+    assert outcome is not None
+    assert outcome.kind is OutcomeKind.REFUSED
+    assert CORRECTION_GRACE == 120
+    slow = waiting()
+    assert [slow.on_failure(error, SINCE + minutes * 60) for minutes in range(4)] == [None] * 4
+    assert slow.on_failure(error, SINCE + 240) is not None
+
+
+def test_corrected_error_starts_the_count_again() -> None:
+    """A response after refused keys starts the count and the two minutes again."""
+    wait = waiting()
+    for second in range(100):
+        wait.on_failure(ImsCredentialsError("key"), SINCE + second)
+    assert wait.on_response(snapshot(), SINCE + 119) is None
+    assert [wait.on_failure(ImsCredentialsError("key"), SINCE + second) for second in (121, 130, 140, 150, 160)] == [
+        None
+    ] * 5
 
 
 def test_unknown_job_has_a_grace_period() -> None:
@@ -260,14 +290,10 @@ def take_in(wait: JobWait, what: dict[str, Any] | Exception, now: float = SINCE 
 
 UNKNOWN_ERROR = ImsApiError("odd", code="Strange.Thing")
 FOREIGN = RuntimeError("no database")
-NO_CONNECTION = ImsConfigurationError(
-    "There is no usable connection"
-)  # Airflow reports this also if its secrets backend is down
 UNEXPLAINED: dict[str, tuple[list[dict[str, Any] | Exception], OutcomeKind]] = {
     "status code": ([ERROR_CODE] * 5, OutcomeKind.FAILED),
     "unknown error code": ([UNKNOWN_ERROR] * 5, OutcomeKind.REFUSED),
     "foreign exception": ([FOREIGN] * 5, OutcomeKind.REFUSED),
-    "connection gone": ([NO_CONNECTION] * 5, OutcomeKind.REFUSED),
     "text and error code": ([{**TEXT, "StatusCode": 500}] * 5, OutcomeKind.FAILED),
     "unknown form": ([{"Data": {"Message": ["(c)"]}}] * 5, OutcomeKind.FAILED),
     "data that is text": ([{"Data": "(c)"}] * 5, OutcomeKind.FAILED),

@@ -165,11 +165,12 @@ FORBIDDEN: dict[str, Any] = {
 }
 
 
+@pytest.mark.usefixtures("no_correction_grace")
 def test_refused_query_of_a_paid_job_is_not_retried(emulator: EmulatorProcess) -> None:
     """If the query is refused, the task fails with that error and is not retried: a retry would submit again."""
-    emulator.fault("QueryCopyrightExtractJob", "answer", **FORBIDDEN)
+    emulator.fault("QueryCopyrightExtractJob", "answer", times=5, **FORBIDDEN)
     with pytest.raises(ImsCredentialsError, match="ice:QueryCopyrightExtractJob") as caught:
-        run(operator(wait_for_completion=True))
+        run(operator(wait_for_completion=True, poll_interval=0.05, max_poll_interval=0.05))
     assert isinstance(caught.value, AirflowFailException)
     assert type(caught.value).__name__ == "ImsCredentialsError"
     assert (caught.value.code, caught.value.http_status) == ("Forbidden.RAM", 403)

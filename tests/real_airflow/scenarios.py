@@ -124,7 +124,7 @@ SCENARIOS = {
             fault("answer", nth=3, times=FOREVER, **response(403, Code="InvalidAccessKeyId.Inactive", Message="no")),
         ),
         exception="ImsCredentialsError",
-        polls=3,
+        polls=7,
         message=("InvalidAccessKeyId.Inactive", "Check the keys"),
     ),
     "unknown_id_within_grace": Scenario(

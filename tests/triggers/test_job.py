@@ -246,29 +246,40 @@ async def test_second_triggerer_resumes_the_wait(ims_emulator: EmulatorProcess, 
         ({"host": "http://ice.cn-shanghai.aliyuncs.com"}, "http is for loopback addresses only"),
         ({"password": ""}, "lacks the Access key secret"),
         ({"extra": {"region_id": None}}, "No region"),
-        (None, "There is no usable connection 'ims_default'"),
     ],
-    ids=["http", "no secret", "no region", "missing"],
+    ids=["http", "no secret", "no region"],
 )
 async def test_invalid_connection_fires_an_event(
-    change: dict[str, Any] | None,
+    change: dict[str, Any],
     message: str,
     ims_emulator: EmulatorProcess,
     connect: Connect,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """If the connection is missing or invalid, the trigger fires an event with the error."""
-    if change is None:
-        monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
-    else:
-        connect(**change)
+    """If the connection is invalid, the trigger fires an event with the error."""
+    connect(**change)
     outcome = await outcome_of(load(CLASS, arguments("J")))
-    # Not at the first poll: Airflow reports the same if its secrets backend is down.
+    # Not at the first poll: it may be corrected.
     assert (outcome.kind, outcome.polls) == (OutcomeKind.REFUSED, 5)
     with pytest.raises(ImsConfigurationError, match=message) as caught:
         finish(outcome, COPYRIGHT_EXTRACT)
     assert "The job itself goes on, and is billed" in str(caught.value)
     assert ims_emulator.requests() == []
+
+
+async def test_missing_connection_does_not_end_the_wait(
+    ims_emulator: EmulatorProcess, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow reports a missing connection also while its API server or secrets backend is down: the wait goes on."""
+    ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0)
+    job_id = await submit()
+    monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
+    waiting = asyncio.create_task(outcome_of(load(CLASS, arguments(job_id))))
+    await asyncio.sleep(1)
+    assert not waiting.done()
+    connect()
+    outcome = await waiting
+    assert (outcome.kind, outcome.result) == (OutcomeKind.SUCCEEDED, "(c) Studio")
+    assert outcome.polls > 5
 
 
 async def test_trigger_uses_connection_and_region_of_the_task(
@@ -307,8 +318,8 @@ async def test_kill_cancels_the_job_with_cancel_on_kill(
 ) -> None:
     """A job that can be cancelled is cancelled only with cancel_on_kill=True."""
     monkeypatch.setitem(JOB_TYPES, CANCELLABLE.name, CANCELLABLE)
-    ims_emulator.fault("QueryIProductionJob", "answer", body='{"Status": "Analysing"}')
-    ims_emulator.fault("CancelIProductionJob", "answer", body="{}")
+    ims_emulator.fault("QueryIProductionJob", "answer", body='{"RequestId": "R", "Status": "Analysing"}')
+    ims_emulator.fault("CancelIProductionJob", "answer", body='{"RequestId": "R"}')
     await load(CLASS, arguments("J-77", job_type=CANCELLABLE.name, cancel_on_kill=wanted)).on_kill()
     assert actions(ims_emulator) == (["QueryIProductionJob", "CancelIProductionJob"] if wanted else [])
     assert ("Cancelled job J-77" in (text := logged())) is wanted
@@ -343,10 +354,30 @@ async def test_cleanup_sends_no_request(
     assert ims_emulator.requests() == []
 
 
+# ---- odd texts
+
+
+async def test_one_odd_text_harms_no_other_trigger(ims_emulator: EmulatorProcess, connect: Connect) -> None:
+    """A lone surrogate, NUL or ESC in one job's response is replaced: all events can be stored."""
+    connect(extra={"max_requests_per_second": 1000})
+    poisoned = json.dumps({"RequestId": "R", "Data": {"Message": "half \ud83d nul \x00 esc \x1b"}})
+    ims_emulator.fault(QUERY, "answer", nth=50, body=poisoned)
+    ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0)
+    job_id = await submit()
+    outcomes = await asyncio.gather(*(outcome_of(load(CLASS, arguments(job_id))) for _ in range(100)))
+    results = sorted(str(outcome.result) for outcome in outcomes)
+    assert results == ["(c) Studio"] * 99 + ["half \ufffd nul \ufffd esc \ufffd"]
+    for outcome in outcomes:
+        json.dumps(outcome.to_event(), ensure_ascii=False).encode()
+
+
 # ---- secrets
 
 SECRET = "canarysecret5b1f"
 TOKEN = "canarytoken/+=77zz"
+
+
+pytestmark = pytest.mark.usefixtures("no_correction_grace")
 
 
 @pytest.fixture(scope="module")
@@ -358,20 +389,23 @@ def canary() -> Iterator[EmulatorProcess]:
 
 REPEATED_SECRETS: dict[str, tuple[dict[str, Any], OutcomeKind]] = {
     "status code": (
-        {"body": json.dumps({"StatusCode": 403, "Message": f"we got <{SECRET}> <{TOKEN}>"})},
+        {"body": json.dumps({"RequestId": "R", "StatusCode": 403, "Message": f"we got <{SECRET}> <{TOKEN}>"})},
         OutcomeKind.FAILED,
     ),
     "state": (
-        {"body": json.dumps({"Data": {"Status": "Fail"}, "Message": f"<{TOKEN}>", "x": SECRET})},
+        {"body": json.dumps({"RequestId": "R", "Data": {"Status": "Fail"}, "Message": f"<{TOKEN}>", "x": SECRET})},
         OutcomeKind.FAILED,
     ),
-    "unknown state": ({"body": json.dumps({"Data": {"Status": f"<{SECRET}>"}})}, OutcomeKind.TIMEOUT),
+    "unknown state": ({"body": json.dumps({"RequestId": "R", "Data": {"Status": f"<{SECRET}>"}})}, OutcomeKind.TIMEOUT),
     "error": (
-        {"status": 403, "body": json.dumps({"Code": "Forbidden", "Message": f"<{TOKEN}>", "Recommend": SECRET})},
+        {
+            "status": 403,
+            "body": json.dumps({"RequestId": "R", "Code": "Forbidden", "Message": f"<{TOKEN}>", "Recommend": SECRET}),
+        },
         OutcomeKind.REFUSED,
     ),
     "unknown error code": (
-        {"status": 400, "body": json.dumps({"Code": "Odd", "Message": f"<{SECRET}>"})},
+        {"status": 400, "body": json.dumps({"RequestId": "R", "Code": "Odd", "Message": f"<{SECRET}>"})},
         OutcomeKind.REFUSED,
     ),
 }

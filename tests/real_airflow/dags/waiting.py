@@ -30,6 +30,7 @@ RECORD = Path(os.environ["IMS_RECORD"])
 
 # A constant of the poll policy: its two minutes are too long for a test.
 polling.NOT_FOUND_GRACE = GRACE
+polling.CORRECTION_GRACE = 0.0
 
 
 def control(method: str, path: str, payload: object = None) -> Any:
