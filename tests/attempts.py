@@ -66,10 +66,10 @@ class Store:
         self.failures: dict[tuple[str, int], BaseException] = {}
         self._calls: Counter[str] = Counter()
 
-    def get(self, key: str) -> Any:
-        """Return a value, None if there is none."""
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a value, the default if there is none."""
         self._check("get")
-        return json.loads(self.values.get(key, "null"))
+        return json.loads(self.values[key]) if key in self.values else default
 
     def set(self, key: str, value: Any, *, retention: timedelta) -> None:
         """Store a value."""

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 KEY = "ims_submission"
 """The record's key in the store; with another name, tasks that are running would submit again."""
 
+_FENCE_KEY = "ims_submission_attempt"
+_ABSENT: Any = object()
+
 # How long the record is kept beyond the wait, for the retries; Airflow's clean-up deletes what is older.
 _RETENTION = timedelta(days=30)
 # Seconds. The record of a job that exists is written again and again for so long, with pauses that double.
@@ -45,8 +48,8 @@ _LONGEST_WRITE_PAUSE = 15.0
 class StateStore(Protocol):
     """The part of Airflow's ``task_state_store`` that is used here."""
 
-    def get(self, key: str) -> Any:
-        """Return a value, None if there is none."""
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a value, the default if there is none, None if its object is gone from object storage."""
 
     def set(self, key: str, value: Any, *, retention: timedelta) -> None:
         """Store a value."""
@@ -90,7 +93,7 @@ class SubmissionStore:
         self._is_stopped = False
         self._is_in_flight = False
         # What was in the store, and its record if it counts: a rejected submission puts both back.
-        self._earlier_value: Any = None
+        self._earlier_value: Any = _ABSENT
         self._earlier: SubmissionRecord | None = None
         self.record: SubmissionRecord | None = None
         """The record of this task since its last clear, None if there is none."""
@@ -129,18 +132,16 @@ class SubmissionStore:
 
         :raises ImsRecordError: if it cannot be read
         """
-        value = self._access("read", lambda store: store.get(KEY))
-        if value is None:
+        value = self._access("read", lambda store: store.get(KEY, _ABSENT))
+        if value is _ABSENT:
             return None
+        if value is None and self.is_durable:
+            # Airflow's database names an object, and the object storage does not have it.
+            raise _damaged("it was written, and its object is gone from the state-store backend")
         try:
             record = SubmissionRecord.from_value(value)
         except ValueError as error:
-            raise ImsRecordError(
-                f"The record of the task's submission cannot be read: {error}. There may be a job.",
-                advice=f"Look at {KEY} in the task's state store. If you delete it and clear the task, the task "
-                f"submits a new job.",
-                is_damaged=True,
-            ) from None
+            raise _damaged(str(error)) from None
         self._earlier_value = value
         if record.is_same_clear(self._attempt):
             self.record = self._earlier = record
@@ -262,10 +263,10 @@ class SubmissionStore:
         self._is_stored = self._earlier is not None and self._earlier.job_id is not None
         value = self._earlier_value
         try:
-            if value is None:
+            if value is _ABSENT:
                 self._access("deleted", lambda store: store.delete(KEY))
             else:
-                self._access("written", lambda store: store.set(KEY, value, retention=self._retention))
+                self._access("written", lambda store: self._set(store, value))
         except ImsRecordError as error:
             self._log.warning("%s", error.problem)
 
@@ -348,11 +349,18 @@ class SubmissionStore:
         record = self.record
         if record is None:
             return
-        self._access("written", lambda store: store.set(KEY, record.to_value(), retention=self._retention))
+        self._access("written", lambda store: self._set(store, record.to_value()))
+
+    def _set(self, store: StateStore, value: Any) -> None:
+        if _writes_to_object_storage():
+            # Such a backend writes the object before Airflow refuses an attempt whose place was taken. An object of
+            # its own is refused first, so that such an attempt does not overwrite the record of the live one.
+            store.set(_FENCE_KEY, self._attempt.number, retention=self._retention)
+        store.set(KEY, value, retention=self._retention)
 
     def _access(self, what: str, operation: Callable[[StateStore], Any]) -> Any:
         if self._store is None:
-            return None
+            return _ABSENT
         try:
             return operation(self._store)
         except Exception as error:
@@ -361,3 +369,18 @@ class SubmissionStore:
                 advice="Nothing is submitted without it. Look at Airflow's API server; if the task was cleared or "
                 "another attempt took over, do nothing.",
             ) from error
+
+
+def _damaged(why: str) -> ImsRecordError:
+    return ImsRecordError(
+        f"The record of the task's submission cannot be read: {why}. There may be a job.",
+        advice=f"Look at {KEY} in the task's state store, and at the logs of the task's attempts for a JobId. If you "
+        f"delete the record and clear the task, the task submits a new job.",
+        is_damaged=True,
+    )
+
+
+def _writes_to_object_storage() -> bool:
+    from airflow.providers.common.compat.sdk import conf  # noqa: PLC0415 - not needed when a DAG file is parsed
+
+    return bool(conf.get("workers", "state_store_backend", fallback=""))

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_ims.exceptions import ImsConnectionNotFoundError, ImsRecordError, ImsSubmitUnknownError
 from airflow_provider_ims.jobs import durable
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
-from tests.attempts import SimulatedTask, WorkerCrash
+from tests.attempts import SimulatedTask, Store, WorkerCrash
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -316,4 +316,78 @@ def test_unwritable_record_sends_nothing_and_keeps_what_was_there(emulator: Emul
     assert isinstance(task.error, ImsRecordError)
     assert emulator.requests() == []
     assert task.attempt() == "success"
+    assert len(billed(emulator)) == 1
+
+
+# ---- object storage as state-store backend
+
+
+class ObjectStore(Store):
+    """The part of common.io's backend that matters: values are objects, the database has references to them.
+
+    An object is written before the database refuses an attempt whose place was taken.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.objects: dict[str, str] = {}
+        self.live_attempt = 1
+        self.attempt = 1
+
+    def get(self, key: str, default: Any = None) -> Any:
+        if super().get(key, None) is None:
+            return default
+        return json.loads(self.objects.get(key, "null"))
+
+    def set(self, key: str, value: Any, *, retention: timedelta) -> None:
+        self.objects[key] = json.dumps(value)
+        if self.attempt != self.live_attempt:
+            raise ConnectionError("404: the attempt is over")
+        super().set(key, "reference", retention=retention)
+
+    def delete(self, key: str) -> None:
+        super().delete(key)
+        self.objects.pop(key, None)
+
+
+@pytest.fixture
+def object_store(monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    monkeypatch.setenv("AIRFLOW__WORKERS__STATE_STORE_BACKEND", "airflow.providers.common.io.state_store.backend.X")
+    return ObjectStore()
+
+
+def test_record_that_is_gone_is_not_taken_for_none(emulator: EmulatorProcess, object_store: ObjectStore) -> None:
+    """If the object of a record is missing, the task ends: it may have submitted a job."""
+    task = make_task()
+    task.store = object_store
+    assert task.attempt() == "success"
+    del object_store.objects[durable.KEY]
+    assert task.attempt() == "failed"
+    assert isinstance(task.error, ImsRecordError)
+    assert "its object is gone from the state-store backend" in str(task.error)
+    assert len(billed(emulator)) == 1
+
+
+def test_object_storage_resumes_like_the_database(emulator: EmulatorProcess, object_store: ObjectStore) -> None:
+    """A task that finds no record submits, and its retry resumes."""
+    task = make_task()
+    task.store = object_store
+    assert task.attempt() == "success"
+    assert task.attempt() == "success"
+    assert len(billed(emulator)) == 1
+
+
+def test_zombie_does_not_overwrite_the_record_of_the_live_attempt(
+    emulator: EmulatorProcess, object_store: ObjectStore
+) -> None:
+    """An attempt whose place was taken is refused before it touches the record, and sends nothing."""
+    task = make_task()
+    task.store = object_store
+    assert task.attempt() == "success"
+    record = object_store.objects[durable.KEY]
+    object_store.live_attempt = 2
+    task.make_operator = make_task(OTHER_MEDIA).make_operator
+    assert task.attempt() == "up_for_retry"
+    assert isinstance(task.error, ImsRecordError)
+    assert object_store.objects[durable.KEY] == record
     assert len(billed(emulator)) == 1
