@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 
 from airflow_provider_ims import exceptions
+from airflow_provider_ims.api.protocol import ApiRequest, decode, may_have_been_carried_out
 from airflow_provider_ims.connection.fields import CONN_FIELDS, UI_FIELD_BEHAVIOUR
-from airflow_provider_ims.exceptions import ImsError
-from airflow_provider_ims.jobs.catalog import JOB_TYPES
+from airflow_provider_ims.exceptions import ImsApiError, ImsError
+from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT, JOB_TYPES
+from airflow_provider_ims.jobs.polling import JobWait
 from airflow_provider_ims.jobs.retry import OnUnknownSubmit, RecordState, may_retry
 from airflow_provider_ims.jobs.types import JobType
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
@@ -24,6 +26,7 @@ from airflow_provider_ims.sensors.job import ImsJobSensor
 from tests.test_architecture import LAYERS, MODULES, ORDER, PACKAGE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 ROOT = PACKAGE.parent
@@ -99,6 +102,88 @@ def test_table_of_errors_has_each_class() -> None:
             assert ((name, flag) in shown) == changes, (name, flag)
 
 
+def decoded_error(status: int, **body: str) -> ImsApiError:
+    """Return the error of a response with this HTTP status and body."""
+    with pytest.raises(ImsApiError) as raised:
+        decode(
+            ApiRequest("QueryCopyrightExtractJob", {"JobId": "job"}),
+            region="cn-shanghai",
+            status=status,
+            headers={},
+            body=json.dumps(body).encode(),
+            redact=str,
+        )
+    return raised.value
+
+
+def wait_after(error: ImsError, *, pause: float) -> int | None:
+    """Return after how many failed polls with an error, at these intervals, a wait ends; None for none of twenty."""
+    wait = JobWait(COPYRIGHT_EXTRACT, "job", since=0.0, deadline=1e9)
+    for number in range(1, 21):
+        if wait.on_failure(error, 1000.0 + number * pause) is not None:
+            return number
+    return None
+
+
+POLLS = {"passing": None, "repeatable": 5, "final": 1}
+"""How many failed polls in a row end a wait, if they are a minute apart."""
+RESPONSES = table(page("docs/errors.md"), "response")[1:]
+
+
+def responses(text: str) -> Iterator[ImsApiError]:
+    """Yield errors of responses that a row of the table describes."""
+    request_id = {} if text.startswith("not the service's own") else {"RequestId": "R-1"}
+    codes = CODE.findall(text.partition(":")[0]) or ["SomethingElse"]
+    if "begins with" in text:
+        codes = [f"{code}Thing" for code in codes]
+    if "in any case" in text:
+        codes += [code.upper() for code in codes]
+    named = re.search(r"HTTP (\d\d\d|\dxx)", text)
+    for status in [int(named[1].replace("xx", "09"))] if named else [200, 400, 404]:
+        for code in codes:
+            yield decoded_error(status, Code=code, **request_id)
+            yield decoded_error(status, Code=f"{code}.Some.Thing", **request_id)
+        if "or none" in text or not request_id:
+            yield decoded_error(status, **request_id)
+    if "any HTTP status" in text or "any other HTTP status" in text:
+        yield decoded_error(503, Code=codes[0], **request_id)
+
+
+@pytest.mark.parametrize("row", RESPONSES, ids=[row[0][:40] for row in RESPONSES])
+def test_table_of_responses_is_what_decode_says(row: list[str]) -> None:
+    """Each row of docs/errors.md says the class of a response, and what it means for a submission and for a poll."""
+    text, kind, submission, poll = row
+    errors = list(responses(text))
+    assert errors
+    for error in errors:
+        assert type(error) is ERRORS[kind.strip("`")]
+        assert may_have_been_carried_out(error) == {"rejected": False, "**unknown**": True}[submission]
+        assert wait_after(error, pause=60) == POLLS[poll]
+
+
+def test_only_throttling_is_a_rejection_with_5xx() -> None:
+    """A code of the table with HTTP 5xx is a rejection only if it is throttling."""
+    codes = {code for text, *_ in RESPONSES if text.startswith("code") for code in CODE.findall(text)}
+    rejections = {code for code in codes if not may_have_been_carried_out(decoded_error(503, Code=code, RequestId="R"))}
+    assert rejections == {"Throttling", "RequestsTooFrequent"}
+
+
+def test_table_of_failed_polls_is_what_a_wait_does() -> None:
+    """The table of docs/waiting.md says for each error after how many failed polls in a row a wait ends."""
+    shown = set()
+    for kind, errors, wait in table(section("docs/waiting.md", "### Failed polls"), "a failed poll is")[1:]:
+        for name in CODE.findall(errors.partition(";")[0]):
+            shown.add(name)
+            error = ERRORS[name]("something failed")
+            assert wait_after(error, pause=60) == POLLS[kind], name
+            quickly = 13 if "two minutes" in wait else POLLS[kind]
+            assert wait_after(error, pause=10) == quickly, name
+    assert shown == {"ImsError", *(name for name, kind in ERRORS.items() if issubclass(kind, ImsApiError)), *OF_A_CALL}
+
+
+OF_A_CALL = ("ImsConfigurationError", "ImsConnectionNotFoundError", "ImsTransportError")
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_pages_name_only_errors_that_exist(path: Path) -> None:
     """Each error class that a page names is one of the provider."""
@@ -172,7 +257,16 @@ def quotes(text: str) -> list[str]:
     """Return the quotes of a page: its code blocks marked ``log``, and sentences in backticks."""
     blocks = [block for language, block in FENCE.findall(text) if language == "log"]
     sentences = re.findall(r"`([A-Z][\w']*(?: [\w'<>]+[,:.]?){3,})`", FENCE.sub("", text))
-    return [*blocks, *sentences]
+    lines = [line.strip("`") for _, line, _ in log_lines()] if text == page(LOG_LINES[0]) else []
+    return [*blocks, *sentences, *lines]
+
+
+LOG_LINES = ("docs/waiting.md", "## Log lines worth an alert")
+
+
+def log_lines() -> list[list[str]]:
+    """Return the rows of the table of log lines: level, line and what to do."""
+    return table(section(*LOG_LINES), "level")[1:]
 
 
 QUOTES = {
@@ -190,8 +284,30 @@ def test_quoted_messages_are_those_of_the_code(name: str) -> None:
 
 def test_messages_are_quoted() -> None:
     """The pages quote log lines and messages, so the test above has something to compare."""
-    assert len(QUOTES) >= 6
+    assert len(QUOTES) >= 30
     assert not is_text_of_the_code(words("It is unknown whether there was a job"))
+
+
+def logged_texts() -> dict[tuple[str, ...], str]:
+    """Return the words of each text that the code logs above INFO, without its values, and its level."""
+    levels = {"warning": "WARNING", "error": "ERROR", "exception": "ERROR"}
+    found = {}
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(func=ast.Attribute(value=logger, attr=attr), args=[ast.Constant(value=str(text)), *_]):
+                    if attr in levels and ast.unparse(logger).endswith("log") and not module.startswith("emulator"):
+                        found[words(re.sub(r"%[-.\d]*[a-z]", " ", text))] = levels[attr]
+    return found
+
+
+def test_log_lines_have_the_level_of_the_code() -> None:
+    """The table has each text that the code logs above INFO, with its level."""
+    shown = {words(re.sub(r"<[^>]*>", " ", line)): level for level, line, _ in log_lines()}
+    # Errors are logged as they are, and no family of this version can be cancelled.
+    logged = {text: level for text, level in logged_texts().items() if text and "cancelled" not in text}
+    assert len(logged) >= 12
+    assert logged.items() <= shown.items()
 
 
 # ---- tables
