@@ -86,6 +86,14 @@ class ClientPool:
                 )
             return None
 
+    def read_at(self, name: Hashable) -> float:
+        """Return when settings were read last, as a time of the loop; 0 if they were not.
+
+        :param name: what tells one look-up from another
+        """
+        known = self._look_ups.get(name)
+        return 0.0 if known is None else known[0]
+
     def acquire(self, settings: ImsSettings) -> ImsClient:
         """Return the client of these settings; its module must be loaded already."""
         from airflow_provider_ims.api.client import ImsClient  # noqa: PLC0415 - loads aiohttp

@@ -300,8 +300,8 @@ class ImsHook(BaseHook):
         if "settings" in self.__dict__:
             await asyncio.to_thread(_load_transport)
         else:
-            self._settings_read_at = time.monotonic()
             self.settings = await pool.settings(self._look_up_name, self._read_settings_and_load)
+            self._settings_read_at = pool.read_at(self._look_up_name)
         # Another coroutine may have acquired a client for this hook in the meantime: only one is released.
         if loop not in self._clients:
             self._clients[loop] = pool.acquire(self.settings)
@@ -326,7 +326,7 @@ class ImsHook(BaseHook):
         settings = await pool.refresh(self._look_up_name, self._read_settings, max_age=max_age)
         if settings is None:
             return False
-        self._settings_read_at = time.monotonic()
+        self._settings_read_at = pool.read_at(self._look_up_name)
         if settings == self.settings:
             return False
         self.settings = settings

@@ -33,9 +33,7 @@ class WaitingHook(ImsHook):
 
     async def apoll_until_done(self, wait: JobWait) -> JobOutcome:
         """Asynchronous twin of :meth:`poll_until_done`."""
-        return await poll_until_done(
-            functools.partial(self._aquery_with_current_settings, wait.job_type, wait.job_id), wait
-        )
+        return await poll_until_done(self._query(wait), wait)
 
     def poll_until_done(self, wait: JobWait) -> JobOutcome:
         """Poll a job over one session until the wait for it ends.
@@ -48,12 +46,10 @@ class WaitingHook(ImsHook):
         """Poll a job once, and return how the wait for it ended, None if it goes on.
 
         :param wait: the job, and how long to wait for it
-        :param until_explained: whether to poll again, for a minute at most, while the responses are unexplained
+        :param until_explained: whether to poll again, for two minutes at most, while the responses are unexplained
         """
         policy = poll_until_explained if until_explained else poll_once
-        return self._blocking(
-            policy, functools.partial(self._aquery_with_current_settings, wait.job_type, wait.job_id), wait
-        )
+        return self._blocking(policy, self._query(wait), wait)
 
     async def aleave(self, job_type: str | JobType, job_id: str, *, cancel: bool, log: Any) -> None:
         """Asynchronous twin of :meth:`leave`."""

@@ -375,7 +375,7 @@ async def poll_once(query: Callable[[], Awaitable[JobSnapshot]], wait: JobWait) 
 async def poll_until_explained(query: Callable[[], Awaitable[JobSnapshot]], wait: JobWait) -> JobOutcome | None:
     """Poll once, and again soon while the responses are unexplained: five of them in a row end a wait.
 
-    For callers that do not keep the count between polls. It takes a minute at most.
+    For callers that do not keep the count between polls. It takes a minute at most; two if keys are refused.
     """
     while True:
         outcome = await poll_once(query, wait)

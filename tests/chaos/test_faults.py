@@ -1,7 +1,8 @@
-"""Faults of the service at any request: no result is lost, no task fails without a reason, no job is paid twice.
+"""Faults at any request: no result is lost, no task fails without a reason, no job is paid twice.
 
-Each test runs a few tasks with retries. First with each kind of fault at each place, then with several faults at
-random. ``IMS_SEEDS`` sets the number of random runs; the seed is in the name of the test.
+Each test runs a few tasks with retries. First with each kind of fault at each place and each response that is not a
+success, then with several faults of the service, the state store and the look-up of the connection at random.
+``IMS_SEEDS`` sets the number of random runs; the seed is in the name of the test.
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_ims.emulator.faults import FaultKind
-from airflow_provider_ims.exceptions import ImsSubmitUnknownError
+from airflow_provider_ims.exceptions import ImsRequestError, ImsSubmitUnknownError
+from airflow_provider_ims.hooks.ims import ImsHook
+from airflow_provider_ims.jobs import durable
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
-from tests.attempts import SimulatedTask
+from tests.attempts import ObjectStore, SimulatedTask, Store
+from tests.responses import REJECTED, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import timedelta
 
     from airflow_provider_ims.emulator.process import EmulatorProcess
 
@@ -33,7 +39,12 @@ WAYS: dict[str, dict[str, Any]] = {
 PLACES = list(product([SUBMIT, QUERY], [1, 2, 5]))
 """The action, and which of its calls has the fault."""
 TASKS = 5
-SEEDS = range(int(os.environ.get("IMS_SEEDS", "40")))
+SEEDS = range(int(os.environ.get("IMS_SEEDS", "150")))
+
+# Part of the calls to an unreliable state store that fail, and of its writes that are slow.
+STORE_FAILURES = 0.1
+
+LOOK_UP_FAILURES = 0.1
 
 # Seconds.
 READ_TIMEOUT = 0.4
@@ -43,6 +54,7 @@ TIMEOUT = 30.0
 
 LOSE_THE_RESPONSE = frozenset(
     {
+        "service_unavailable",
         "internal_error",
         "internal_error_after",
         "html_502",
@@ -56,21 +68,27 @@ LOSE_THE_RESPONSE = frozenset(
 )
 """Kinds after which it is unknown whether a job exists."""
 
+# Rejections that a retry repairs; an invalid request ends a task.
+TEMPORARY_REJECTIONS = [case[1] for case in REJECTED if not issubclass(case[2], ImsRequestError)]
 TEMPORARY_RESPONSES: dict[str, list[dict[str, Any]]] = {
     # Responses to a query that may be temporary.
     QUERY: [
-        {"status": 403, "body": '{"Code": "Forbidden.RAM", "Message": "no", "RequestId": "R"}'},
-        {"status": 404, "body": '{"Code": "JobNotFound", "Message": "no", "RequestId": "R"}'},
-        {"status": 400, "body": '{"Code": "Strange.Thing", "Message": "no", "RequestId": "R"}'},
+        *TEMPORARY_REJECTIONS,
+        *(case[1] for case in UNKNOWN if not issubclass(case[2], ImsRequestError)),
         {"status": 200, "body": '{"StatusCode": 500, "Message": "no", "RequestId": "R"}'},
-        {"status": 200, "body": '{"Data": "text"}'},
-        {"status": 200, "body": "fine"},
+        {"status": 200, "body": '{"Data": {"Message": "backend not reachable"}}'},
+        {"status": 200, "body": '{"error": {"code": 403}}'},
+        {
+            "status": 200,
+            "body": '{"RequestId": "R\\u0000", "Data": {}, "Message": "half \\ud83d \\u001b[31m", "x": NaN}',
+        },
     ],
     # Responses to a submission that leave open whether a job exists, or say that none does.
     SUBMIT: [
         {"status": 200, "body": '{"Message": "ok", "RequestId": "R"}'},
-        {"status": 504, "body": ""},
-        {"status": 403, "body": '{"Code": "Forbidden.RAM", "Message": "no", "RequestId": "R"}'},
+        *TEMPORARY_REJECTIONS,
+        *(case[1] for case in UNKNOWN),
+        *({**case[1], "carried_out": True} for case in UNKNOWN),
     ],
 }
 
@@ -83,6 +101,7 @@ class Fault:
     kind: str
     nth: int
     times: int = 1
+    response: dict[str, Any] | None = None
 
     def options(self, rng: random.Random) -> dict[str, Any]:
         """Return the options for this kind of fault."""
@@ -94,7 +113,7 @@ class Fault:
             case "throttle":
                 return {"retry_after": 100}
             case "answer":
-                return rng.choice(TEMPORARY_RESPONSES[self.action])
+                return self.response or rng.choice(TEMPORARY_RESPONSES[self.action])
             case _:
                 return {}
 
@@ -107,7 +126,26 @@ def text_of(number: int) -> str:
     return f"(c) Studio {number}"
 
 
-def run_tasks(way: str, faults: Sequence[Fault], rng: random.Random, emulator: EmulatorProcess) -> None:
+def unreliable_store(rng: random.Random) -> Store:
+    """Return a state store, of either backend, whose calls are slow or fail now and then."""
+    store = rng.choice([Store, ObjectStore])()
+    for call, number in product(["get", "set", "delete"], range(1, 12)):
+        if rng.random() < STORE_FAILURES:
+            store.failures[call, number] = ConnectionError("the API server is gone")
+    write = store.set
+
+    def set_value(key: str, value: Any, *, retention: timedelta) -> None:
+        if rng.random() < STORE_FAILURES:
+            time.sleep(READ_TIMEOUT)
+        write(key, value, retention=retention)
+
+    store.set = set_value  # type: ignore[method-assign]
+    return store
+
+
+def run_tasks(
+    way: str, faults: Sequence[Fault], rng: random.Random, emulator: EmulatorProcess, *, stores: bool = False
+) -> None:
     """Run all tasks, and check their outcomes."""
     emulator.reset()
     for number in range(TASKS):
@@ -115,6 +153,8 @@ def run_tasks(way: str, faults: Sequence[Fault], rng: random.Random, emulator: E
     for fault in faults:
         emulator.fault(fault.action, fault.kind, nth=fault.nth, times=fault.times, **fault.options(rng))
     tasks = [make_task(number, way) for number in range(TASKS)]
+    for task in tasks if stores else ():
+        task.store = unreliable_store(rng)
     states = [task.run(retry_delay=RETRY_DELAY) for task in tasks]
     wait_for_late_requests(emulator)
     bill = [line["media"] for line in emulator.bill()["lines"]]
@@ -159,32 +199,53 @@ def make_task(number: int, way: str) -> SimulatedTask:
             **WAYS[way],
         )
 
-    return SimulatedTask(make_operator, retries=6)
+    return SimulatedTask(make_operator, retries=12)
 
 
 @pytest.fixture
-def emulator(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> EmulatorProcess:
-    """Return an emulator, with a short read_timeout in the connection to it."""
+def emulator(
+    ims_emulator: EmulatorProcess, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> EmulatorProcess:
+    """Return an emulator, with a short read_timeout in the connection to it; a failed write is repeated soon."""
     connect(extra={"connect_timeout": 2, "read_timeout": READ_TIMEOUT})
+    monkeypatch.setattr(durable, "_FIRST_WRITE_PAUSE", 0.02)
     return ims_emulator
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("kind", [kind.value for kind in FaultKind])
+@pytest.mark.parametrize("kind", [kind.value for kind in FaultKind if kind is not FaultKind.ANSWER])
 def test_single_fault_costs_nothing(kind: str, way: str, emulator: EmulatorProcess) -> None:
     """A fault at the first, second or fifth submission or query loses no result and costs no second job."""
     for action, nth in PLACES:
         run_tasks(way, [Fault(action, kind, nth)], random.Random(nth), emulator)
 
 
+@pytest.mark.parametrize("action", [SUBMIT, QUERY])
+@pytest.mark.parametrize("way", WAYS)
+def test_single_response_costs_nothing(way: str, action: str, emulator: EmulatorProcess) -> None:
+    """Each response but a success, with a job behind it or not, loses no result and costs no second job."""
+    for response in TEMPORARY_RESPONSES[action]:
+        run_tasks(way, [Fault(action, "answer", 2, response=response)], random.Random(0), emulator)
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_several_faults_cost_nothing(seed: int, way: str, emulator: EmulatorProcess) -> None:
-    """Two or three random faults, some of them repeated, lose no result and cost no second job."""
+def test_several_faults_cost_nothing(
+    seed: int, way: str, emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random faults of service, state store and look-up, some of them repeated, cost no result and no second job."""
     rng = random.Random(seed)
     kinds = [kind.value for kind in FaultKind]
     faults = [
         Fault(rng.choice([SUBMIT, QUERY]), rng.choice(kinds), rng.randint(1, 6), rng.randint(1, 3))
         for _ in range(rng.randint(2, 3))
     ]
-    run_tasks(way, faults, rng, emulator)
+    real = ImsHook.get_connection
+
+    def look_up(conn_id: str) -> Any:
+        if rng.random() < LOOK_UP_FAILURES:
+            raise AirflowNotFoundException(f"The conn_id `{conn_id}` isn't defined")
+        return real(conn_id)
+
+    monkeypatch.setattr(ImsHook, "get_connection", staticmethod(look_up))
+    run_tasks(way, faults, rng, emulator, stores=True)

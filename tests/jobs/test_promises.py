@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_ims.exceptions import ImsConnectionNotFoundError, ImsRecordError, ImsSubmitUnknownError
 from airflow_provider_ims.jobs import durable
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
-from tests.attempts import SimulatedTask, Store, WorkerCrash
+from tests.attempts import ObjectStore, SimulatedTask, WorkerCrash
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -320,34 +320,6 @@ def test_unwritable_record_sends_nothing_and_keeps_what_was_there(emulator: Emul
 
 
 # ---- object storage as state-store backend
-
-
-class ObjectStore(Store):
-    """The part of common.io's backend that matters: values are objects, the database has references to them.
-
-    An object is written before the database refuses an attempt whose place was taken.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.objects: dict[str, str] = {}
-        self.live_attempt = 1
-        self.attempt = 1
-
-    def get(self, key: str, default: Any = None) -> Any:
-        if super().get(key, None) is None:
-            return default
-        return json.loads(self.objects.get(key, "null"))
-
-    def set(self, key: str, value: Any, *, retention: timedelta) -> None:
-        self.objects[key] = json.dumps(value)
-        if self.attempt != self.live_attempt:
-            raise ConnectionError("404: the attempt is over")
-        super().set(key, "reference", retention=retention)
-
-    def delete(self, key: str) -> None:
-        super().delete(key)
-        self.objects.pop(key, None)
 
 
 @pytest.fixture
