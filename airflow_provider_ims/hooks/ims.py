@@ -15,7 +15,6 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow_provider_ims.api.blocking import run_blocking
 from airflow_provider_ims.api.pool import ClientPool
 from airflow_provider_ims.connection.fields import CONN_FIELDS, CONN_NAME, CONN_TYPE, UI_FIELD_BEHAVIOUR
-from airflow_provider_ims.connection.settings import ImsSettings, parse_connection
 from airflow_provider_ims.exceptions import (
     ImsConnectionNotFoundError,
     ImsCredentialsError,
@@ -33,7 +32,6 @@ from airflow_provider_ims.jobs.catalog import (
     find_subject,
     query_action,
 )
-from airflow_provider_ims.jobs.copyright import copyright_extract_parameters
 from airflow_provider_ims.jobs.response import find_job_id, read_snapshot, read_submission, request_id
 from airflow_provider_ims.jobs.retry import RecordState, for_airflow
 from airflow_provider_ims.jobs.submission import SubmissionRequest, unknown_submission
@@ -47,6 +45,7 @@ if TYPE_CHECKING:
     from airflow_provider_ims.api.client import ImsClient
     from airflow_provider_ims.api.observer import SubmissionObserver
     from airflow_provider_ims.api.protocol import ApiRequest
+    from airflow_provider_ims.connection.settings import ImsSettings
     from airflow_provider_ims.jobs.media import Media
 
 T = TypeVar("T")
@@ -232,6 +231,8 @@ class ImsHook(BaseHook):
         :param job_params: further keys of the action's ``Params``
         :raises ImsConfigurationError: if an argument cannot be right; nothing was sent
         """
+        from airflow_provider_ims.jobs.copyright import copyright_extract_parameters  # noqa: PLC0415 - as above
+
         return self.submit(
             COPYRIGHT_EXTRACT,
             copyright_extract_parameters(
@@ -263,6 +264,8 @@ class ImsHook(BaseHook):
     # ---- transport
 
     def _read_settings(self) -> ImsSettings:
+        from airflow_provider_ims.connection.settings import parse_connection  # noqa: PLC0415 - not to parse a DAG file
+
         try:
             connection = self.get_connection(self.ims_conn_id)
         except AirflowNotFoundException:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT
-from airflow_provider_ims.jobs.copyright import copyright_extract_parameters
 from airflow_provider_ims.jobs.polling import MAX_POLL_INTERVAL, POLL_INTERVAL, TIMEOUT, Duration
 from airflow_provider_ims.operators.base import ImsJobBaseOperator
 
@@ -121,6 +120,8 @@ class ImsSubmitCopyrightExtractJobOperator(ImsJobBaseOperator):
         :param region: region of the call
         :raises ImsConfigurationError: if an argument cannot be right
         """
+        from airflow_provider_ims.jobs.copyright import copyright_extract_parameters  # noqa: PLC0415 - not to parse a DAG file
+
         return copyright_extract_parameters(
             region=region,
             input_media=self.input_media,
