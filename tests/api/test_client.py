@@ -237,6 +237,13 @@ async def test_submission_through_call_is_sent_once(ims_emulator: EmulatorProces
     assert ims_emulator.bill()["jobs"] == 1
 
 
+async def test_each_request_has_its_own_nonce(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
+    """A nonce is never used twice: the service, which refuses a used one, accepts all of 100 requests."""
+    async with ImsClient(dataclasses.replace(settings, max_requests_per_second=1000)) as client:
+        await asyncio.gather(*(client.call(request(LIST, {})) for _ in range(100)))
+    assert [one["code"] for one in ims_emulator.requests()] == ["OK"] * 100
+
+
 async def test_closed_client_opens_a_new_session(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
     """A closed client can be used again."""
     client = ImsClient(settings)
