@@ -39,7 +39,7 @@ test: $(VENV)/.ready ## run the tests
 
 NIGHTS ?= 10
 chaos: $(VENV)/.ready ## run the chaos tests: NIGHTS runs with random kills, and NIGHTS times as many random faults
-	@IMS_NIGHTS=$(NIGHTS) IMS_SEEDS=$$((40 * $(NIGHTS))) $(BIN)/python -m pytest $(PARALLEL) tests/chaos $(ARGS)
+	@IMS_NIGHTS=$(NIGHTS) IMS_SEEDS=$$((50 * $(NIGHTS))) $(BIN)/python -m pytest $(PARALLEL) tests/chaos $(ARGS)
 
 # The oldest supported Airflow with the dependencies of its release date, and the newest versions of our own dependencies.
 VENV_OLDEST ?= .venv-oldest
@@ -50,7 +50,7 @@ test-oldest: $(VENV)/.ready ## run the tests on the oldest supported Airflow
 	@$(OLDEST) --exclude-newer 2026-03-20 'apache-airflow==2.11.2' --group test
 	@$(OLDEST) --upgrade-package apache-airflow-providers-common-compat --upgrade-package alibabacloud-tea-openapi \
 		--upgrade-package alibabacloud-ice20201109 --upgrade-package darabonba-core --editable .
-	@$(VENV_OLDEST)/bin/python -m pytest $(PARALLEL) $(ARGS)
+	@IMS_SEEDS=$${IMS_SEEDS:-30} $(VENV_OLDEST)/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 lint: $(VENV)/.ready ## ruff (with Airflow's rules), format check, mypy
 	@$(BIN)/ruff check .

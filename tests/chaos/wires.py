@@ -79,7 +79,10 @@ class DroppedResponse(StubServer):
     def _handle(self, worker: socket.socket) -> None:
         request = b""
         while b"\r\n\r\n" not in request:
-            request += worker.recv(_CHUNK)
+            received = worker.recv(_CHUNK)
+            if not received:  # the worker has closed the connection without a request
+                return
+            request += received
         with socket.create_connection(self._service) as service:
             service.sendall(request)
             service.recv(_CHUNK)
