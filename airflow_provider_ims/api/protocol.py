@@ -9,6 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow_provider_ims import __version__
 from airflow_provider_ims.api.clean import clean
@@ -88,11 +89,12 @@ def encode(request: ApiRequest, *, endpoint: str, key: AccessKey, date: str, non
     :raises ImsConfigurationError: if a parameter cannot be sent
     """
     texts = _as_texts(request)
-    in_body = {name: texts.pop(name) for name in request.body_parameters & texts.keys()}
-    query, body = percent_encode(texts), percent_encode(in_body).encode() if in_body else b""
+    in_body = {name: text for name, text in texts.items() if name in request.body_parameters}
+    query = percent_encode({name: text for name, text in texts.items() if name not in in_body})
+    body = percent_encode(in_body).encode()
     signed = signed_headers(
         key,
-        host=endpoint.partition("://")[2],
+        host=urlsplit(endpoint).netloc,
         action=request.action,
         version=API_VERSION,
         query=query,

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 # The trigger ends at its own deadline and reports on the job. If no triggerer runs then, Airflow's scheduler ends the
 # task so much later, without a report.
 _BACKSTOP = timedelta(hours=1)
-# Seconds for the state of the task, when a trigger is killed.
-_STATE_TIMEOUT = 3.0
 
 
 class ImsJobTrigger(BaseTrigger):
@@ -96,40 +94,11 @@ class ImsJobTrigger(BaseTrigger):
         leaving.result()
 
     async def _leave(self) -> None:
-        if await self._is_still_deferred():
-            self.log.info("Another triggerer waits for job %s: its task is still deferred", self.wait["job_id"])
-            return
         hook = WaitingHook(ims_conn_id=self.ims_conn_id, region=self.region)
         try:
             await hook.aleave(self.wait["job_type"], self.wait["job_id"], cancel=self.cancel_on_kill, log=self.log)
         finally:
             await hook.aclose()
-
-    async def _is_still_deferred(self) -> bool:
-        """Whether the task is deferred after all.
-
-        Airflow 3.3.2 also calls ``on_kill`` if a trigger has moved to another triggerer, because this one did not
-        report for a while (apache/airflow#73454). If the state cannot be read, the call counts as a kill.
-        """
-        ti: Any = self.task_instance
-        if ti is None:
-            return False
-        try:
-            async with asyncio.timeout(_STATE_TIMEOUT):
-                states = await asyncio.to_thread(_task_states, ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
-        except Exception as error:  # noqa: BLE001 - whatever keeps the state from being read
-            self.log.warning("The state of the task could not be read: %s", type(error).__name__)
-            return False
-        return "deferred" in states
-
-
-def _task_states(dag_id: str, run_id: str, task_id: str, map_index: int) -> set[str]:
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance  # noqa: PLC0415 - Airflow 3 only
-
-    runs = RuntimeTaskInstance.get_task_states(
-        dag_id=dag_id, run_ids=[run_id], task_ids=[task_id], map_index=None if map_index < 0 else map_index
-    )
-    return {str(state) for states in runs.values() for state in states.values()}
 
 
 def defer(

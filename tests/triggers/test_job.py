@@ -11,12 +11,9 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from importlib.metadata import version
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from packaging.version import Version
 
 from airflow_provider_ims.emulator.process import EmulatorProcess
 from airflow_provider_ims.exceptions import (
@@ -45,7 +42,6 @@ if TYPE_CHECKING:
 MEDIA = "oss://rights-evidence/clip.mp4"
 QUERY = "QueryCopyrightExtractJob"
 CLASS = "airflow_provider_ims.triggers.job.ImsJobTrigger"
-AIRFLOW_V_3_3_PLUS = Version(version("apache-airflow")) >= Version("3.3")
 
 # As release 0.1.0 stores them. Do not change after the release: a wait may last over an upgrade of the provider.
 WAIT_OF_0_1_0: dict[str, Any] = {
@@ -356,50 +352,6 @@ async def test_cleanup_sends_no_request(
     monkeypatch.setitem(JOB_TYPES, CANCELLABLE.name, CANCELLABLE)
     await load(CLASS, arguments("J", job_type=CANCELLABLE.name, cancel_on_kill=True)).cleanup()
     assert ims_emulator.requests() == []
-
-
-class Supervisor:
-    """Airflow's side of the triggerer: it knows the state of the task."""
-
-    def __init__(self, state: str | Exception) -> None:
-        self.state = state
-
-    def send(self, message: Any) -> Any:
-        from airflow.sdk.execution_time.comms import TaskStatesResult
-
-        if isinstance(self.state, Exception):
-            raise self.state
-        assert (message.dag_id, message.task_ids, message.run_ids) == ("dag", ["extract"], ["run"])
-        return TaskStatesResult(task_states={"run": {"extract": self.state}})
-
-
-@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="no on_kill of triggers before")
-@pytest.mark.parametrize(
-    ("state", "is_killed"),
-    [("deferred", False), ("failed", True), ("scheduled", True), (ConnectionError("gone"), True)],
-    ids=str,
-)
-async def test_kill_is_told_from_a_move_to_another_triggerer(
-    state: str | Exception,
-    is_killed: bool,  # noqa: FBT001 - a column of the table
-    ims_emulator: EmulatorProcess,
-    connect: Connect,
-    monkeypatch: pytest.MonkeyPatch,
-    logged: Logged,
-) -> None:
-    """If the task is still deferred, nobody has killed it: nothing is cancelled, and no job is said to be left."""
-    from airflow.sdk.execution_time import task_runner
-
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(state), raising=False)
-    monkeypatch.setitem(JOB_TYPES, CANCELLABLE.name, CANCELLABLE)
-    ims_emulator.fault("QueryIProductionJob", "answer", body='{"RequestId": "R", "Status": "Analysing"}')
-    ims_emulator.fault("CancelIProductionJob", "answer", body='{"RequestId": "R"}')
-    trigger = load(CLASS, arguments("J-77", job_type=CANCELLABLE.name, cancel_on_kill=True))
-    ti: Any = SimpleNamespace(dag_id="dag", run_id="run", task_id="extract", map_index=-1)
-    trigger.task_instance = ti
-    await trigger.on_kill()
-    assert ("Cancelled job J-77" in (text := logged())) is is_killed
-    assert ("Another triggerer waits for job J-77: its task is still deferred" in text) is not is_killed
 
 
 # ---- odd texts
