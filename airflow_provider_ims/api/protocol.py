@@ -9,7 +9,6 @@ import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from airflow_provider_ims import __version__
 from airflow_provider_ims.api.clean import clean
@@ -89,12 +88,11 @@ def encode(request: ApiRequest, *, endpoint: str, key: AccessKey, date: str, non
     :raises ImsConfigurationError: if a parameter cannot be sent
     """
     texts = _as_texts(request)
-    in_body = {name: text for name, text in texts.items() if name in request.body_parameters}
-    query = percent_encode({name: text for name, text in texts.items() if name not in in_body})
-    body = percent_encode(in_body).encode()
+    in_body = {name: texts.pop(name) for name in request.body_parameters & texts.keys()}
+    query, body = percent_encode(texts), percent_encode(in_body).encode() if in_body else b""
     signed = signed_headers(
         key,
-        host=urlsplit(endpoint).netloc,
+        host=endpoint.partition("://")[2],
         action=request.action,
         version=API_VERSION,
         query=query,
