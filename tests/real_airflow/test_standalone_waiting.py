@@ -132,18 +132,24 @@ def test_deferred_task_pushes_the_watermark(runs: dict[str, Run]) -> None:
 
 
 def test_log_of_a_deferred_task_has_submission_wait_and_outcome(runs: dict[str, Run]) -> None:
-    """The log has three lines of the provider: the submission, the deadline of the wait, and the outcome."""
+    """Worker, triggerer and resumed worker each name the job: submission, since when and until when, outcome."""
     run = runs["deferred"]
     assert run.wait_for_end() == "success"
     (job_id,) = run.billed()
     ours = [line for line in run.log() if "airflow_provider_ims" in line.get("logger", "")]
-    assert len(ours) == 3, ours
-    submission, wait, outcome = ours
+    assert len(ours) == 6, ours
+    sending, submission, *waits, outcome, resumed = ours
+    assert sending["event"].startswith("Submitting SubmitCopyrightExtractJob of ")
     assert submission["event"].startswith(f"Submitted CopyrightExtractJob {job_id} for ")
     assert submission["event"].endswith(f"in cn-shanghai (RequestId {run.xcom('request_id')})")
-    assert re.fullmatch(rf"Waiting for CopyrightExtractJob {job_id} until \S+ at the latest", wait["event"])
+    for wait in waits:
+        text = rf"Waiting for CopyrightExtractJob {job_id} since \S+ until \S+ at the latest"
+        assert re.fullmatch(text, wait["event"])
+    assert waits[1]["logger"].endswith("ImsJobTrigger")
     assert re.fullmatch(rf"Job {job_id}: succeeded after \d+ polls in \d+\.\d s", outcome["event"])
     assert outcome["logger"].endswith("ImsJobTrigger")
+    assert resumed["event"] == outcome["event"]
+    assert resumed["logger"].endswith("ImsSubmitCopyrightExtractJobOperator")
 
 
 def test_deferred_sensor_returns_the_watermark(runs: dict[str, Run]) -> None:
@@ -165,11 +171,13 @@ def test_execution_timeout_ends_a_deferred_wait(runs: dict[str, Run]) -> None:
     assert task["try_number"] == 1
     outcome = f"Job {job['job_id']}: timeout after "
     # The supervisor of the triggerer writes its part of the log with a delay.
-    (line,) = run.airflow.wait_until(
-        "the log has the outcome", lambda: [line for line in run.log() if line["event"].startswith(outcome)], TIMEOUT
-    )
+
+    def outcomes() -> list[str]:
+        return [line["logger"].rpartition(".")[2] for line in run.log() if line["event"].startswith(outcome)]
+
+    run.airflow.wait_until("the log has both outcomes", lambda: len(outcomes()) == 2, TIMEOUT)
+    assert outcomes() == ["ImsJobTrigger", "ImsSubmitCopyrightExtractJobOperator"]
     log = run.log()
-    assert line["logger"].endswith("ImsJobTrigger")
     (failure,) = [line for line in log if "ImsJobTimeoutError" in json.dumps(line.get("error_detail"))]
     assert f"CopyrightExtractJob {job['job_id']} has not ended in time" in json.dumps(failure["error_detail"])
     polls = [at(sent["time"]) for sent in run.emulator.requests() if sent["parameters"].get("JobId") == job["job_id"]]
