@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import signal
 import threading
@@ -28,9 +27,10 @@ from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT
 from airflow_provider_ims.jobs.types import JobState
 from tests.families import IPRODUCTION as CANCELLABLE
+from tests.hooks.calls import in_loop, requested
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from types import FrameType
 
     from airflow_provider_ims.emulator.process import EmulatorProcess
@@ -296,31 +296,9 @@ def test_unknown_job_raises_not_found_error(job_id: str, ims_emulator: EmulatorP
 
 CANCEL = "CancelIProductionJob"
 QUERY_CANCELLABLE = "QueryIProductionJob"
-LOGGER = logging.getLogger("tests.hooks")
-
-
-def in_loop(method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
-    """Return a function that runs an asynchronous method of a hook on a loop, and then closes the hook."""
-
-    async def call(hook: ImsHook, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return await method(hook, *args, **kwargs)
-        finally:
-            await hook.aclose()
-
-    def run(*args: Any, **kwargs: Any) -> Any:
-        # With a factory, the loop of pytest-asyncio stays that of the thread.
-        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-            return runner.run(call(*args, **kwargs))
-
-    return run
 
 
 both_cancels = pytest.mark.parametrize("cancel", [ImsHook.cancel, in_loop(ImsHook.acancel)], ids=["cancel", "acancel"])
-
-
-def requested(emulator: EmulatorProcess) -> list[tuple[str, dict[str, Any]]]:
-    return [(request["action"], request["parameters"]) for request in emulator.requests()]
 
 
 @both_cancels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,9 +16,10 @@ from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT
 from airflow_provider_ims.jobs.outcome import OutcomeKind
 from airflow_provider_ims.jobs.polling import JobWait
 from tests.families import IPRODUCTION as CANCELLABLE
+from tests.hooks.calls import in_loop, requested
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from airflow_provider_ims.emulator.process import EmulatorProcess
     from airflow_provider_ims.jobs.types import JobType
@@ -80,30 +80,9 @@ QUERY_CANCELLABLE = "QueryIProductionJob"
 LOGGER = logging.getLogger("tests.hooks")
 
 
-def in_loop(method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
-    """Return a function that runs an asynchronous method of a hook on a loop, and then closes the hook."""
-
-    async def call(hook: ImsHook, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return await method(hook, *args, **kwargs)
-        finally:
-            await hook.aclose()
-
-    def run(*args: Any, **kwargs: Any) -> Any:
-        # With a factory, the loop of pytest-asyncio stays that of the thread.
-        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-            return runner.run(call(*args, **kwargs))
-
-    return run
-
-
 both_leaves = pytest.mark.parametrize(
     "leave", [WaitingHook.leave, in_loop(WaitingHook.aleave)], ids=["leave", "aleave"]
 )
-
-
-def requested(emulator: EmulatorProcess) -> list[tuple[str, dict[str, Any]]]:
-    return [(request["action"], request["parameters"]) for request in emulator.requests()]
 
 
 @both_leaves
