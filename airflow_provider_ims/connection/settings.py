@@ -41,7 +41,7 @@ class ImsSettings:
     :param region: region of the jobs
     :param endpoint: scheme, host and perhaps port of the service, such as ``https://ice.cn-shanghai.aliyuncs.com``
     :param credentials: the identity that signs the requests
-    :param connect_timeout: seconds for DNS, TCP and TLS
+    :param connect_timeout: seconds for DNS, TCP and TLS; asyncio ends a TLS handshake after 60 s in any case
     :param read_timeout: seconds for the response
     :param max_requests_per_second: most requests that one process sends in a second
     """
