@@ -26,6 +26,14 @@ class ImsError(AirflowException):
         self.problem = problem
         self.advice = advice
 
+    def add_advice(self, advice: str) -> None:
+        """Add a sentence to the advice.
+
+        :param advice: the sentence; nothing is added if it is empty
+        """
+        self.advice = f"{self.advice} {advice}".strip()
+        self.args = (f"{self.problem} {self.advice}".strip(),)
+
 
 class ImsConfigurationError(ImsError, AirflowFailException):
     """The connection or an argument is wrong.

@@ -47,4 +47,5 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "extra-links": ["airflow_provider_ims.links.ims.ImsJobLink"],
+        "cli": ["airflow_provider_ims.cli.definition.get_commands"],
     }

@@ -28,6 +28,7 @@ LAYERS: dict[str, set[str]] = {
     "triggers": {"hooks", "jobs", "exceptions"},
     "sensors": {"triggers", "hooks", "jobs", "links", "exceptions"},
     "operators": {"triggers", "hooks", "jobs", "links", "exceptions"},
+    "cli": {"jobs"},
     "emulator": set(),
 }
 # Inside a package, each module may import those before it.
@@ -36,7 +37,7 @@ ORDER: dict[str, list[str]] = {
     "api": ["observer", "clean", "redact", "signature", "protocol", "rate_limit", "blocking", "client", "pool", "sdk"],
     "jobs": [
         *("types", "response", "catalog", "media", "parameters", "copyright", "primitives", "submission", "retry"),
-        *("durable", "timers", "outcome", "polling"),
+        *("resume", "durable", "timers", "outcome", "polling"),
     ],
     "hooks": ["ims", "waiting"],
     "operators": ["base", "copyright"],
@@ -65,6 +66,7 @@ GENERIC = (
     *(
         "jobs/submission.py",
         "jobs/retry.py",
+        "jobs/resume.py",
         "jobs/primitives.py",
         "jobs/timers.py",
         "jobs/media.py",

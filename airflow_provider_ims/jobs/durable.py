@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_ims.exceptions import ImsError, ImsRecordError
 from airflow_provider_ims.jobs.response import find_job_id, read_submission
+from airflow_provider_ims.jobs.resume import RESUME_KEY, ResumeOrder, resume_command, resumed_record
 from airflow_provider_ims.jobs.retry import RecordState
 from airflow_provider_ims.jobs.submission import Attempt, SubmissionRecord, SubmissionRequest, unknown_submission
 
@@ -95,6 +96,7 @@ class SubmissionStore:
         # What was in the store, and its record if it counts: a rejected submission puts both back.
         self._earlier_value: Any = _ABSENT
         self._earlier: SubmissionRecord | None = None
+        self._order: ResumeOrder | None = None
         self.record: SubmissionRecord | None = None
         """The record of this task since its last clear, None if there is none."""
 
@@ -127,6 +129,40 @@ class SubmissionStore:
             case _:
                 return RecordState.SUBMITTED if self._is_stored else RecordState.MISSING
 
+    @property
+    def resume_advice(self) -> str:
+        """How people have the task resume its job after a clear; empty if there is no job, or no store."""
+        if not self.is_durable or self._order is not None:
+            return ""
+        job_id = self.record.job_id if self.record else None
+        match self.state:
+            case RecordState.SUBMITTED:
+                command = resume_command(self._attempt)
+            case RecordState.MISSING if job_id is not None:
+                command = resume_command(self._attempt, job_id)
+            case RecordState.SUBMITTING:
+                command = resume_command(self._attempt, "JOB_ID")
+                return f"If you find the JobId, clear the task after this command, and it resumes the job: {command}"
+            case _:
+                return ""
+        return f"A cleared task submits a new job; to let it resume this one, run before the clear: {command}"
+
+    def load_at_start(self) -> SubmissionRecord | None:
+        """Read the record, and whether people want its job or another one resumed, at the start of an attempt.
+
+        :raises ImsRecordError: if it cannot be read
+        """
+        if self._attempt.number > 1:  # there is nothing to resume before
+            value = self._access("read", lambda store: store.get(RESUME_KEY, _ABSENT))
+            self._order = None if value is _ABSENT else ResumeOrder.from_value(value, self._job_type)
+        try:
+            return self.load()
+        except ImsRecordError as error:
+            if not error.is_damaged or self._order is None or self._order.job_id is None:
+                raise
+            self._log.warning("%s The task resumes job %s, which a person has given", error.problem, self._order.job_id)
+            return None
+
     def load(self) -> SubmissionRecord | None:
         """Read what an earlier attempt since the last clear has recorded.
 
@@ -143,7 +179,7 @@ class SubmissionStore:
         except ValueError as error:
             raise _damaged(str(error)) from None
         self._earlier_value = value
-        if record.is_same_clear(self._attempt):
+        if record.is_same_clear(self._attempt) or self._order is not None:
             self.record = self._earlier = record
             self._is_stored = record.job_id is not None
         else:
@@ -158,7 +194,10 @@ class SubmissionStore:
         """Return what the record says, before the service is queried.
 
         :param request: what this attempt would submit
+        :raises ImsRecordError: if people want a job resumed and it cannot be; then nothing is submitted
         """
+        if self._order is not None:
+            self._follow(self._order, request)
         record = self.record
         if record is None:
             return RecoveryPoint.NO_RECORD
@@ -207,18 +246,7 @@ class SubmissionStore:
             request = request.with_client_token(self._token_for(request))
         self._is_stored = False
         self._retention = _RETENTION + timedelta(seconds=wait)
-        self.record = SubmissionRecord(
-            action=request.action,
-            region=request.region,
-            description=request.description,
-            digest=request.digest,
-            at=time.time(),
-            attempt=self._attempt.number,
-            max_tries=self._attempt.max_tries,
-            clear_number=self._attempt.clear_number,
-            user_data=request.user_data,
-            client_token=request.client_token,
-        )
+        self.record = SubmissionRecord.of(request, self._attempt, at=time.time())
         return request
 
     def stop(self) -> ImsSubmitUnknownError | None:
@@ -322,6 +350,20 @@ class SubmissionStore:
             return error
         self._is_stored = self.is_durable
         return None
+
+    def _follow(self, order: ResumeOrder, request: SubmissionRequest) -> None:
+        """Make the job that people want resumed the one of this attempt, and delete the resume key.
+
+        Both must succeed: if the key outlived a job that has failed, each retry would submit a new one.
+        """
+        record = resumed_record(order, self.record, request, self._attempt, now=time.time())
+        self._log.info("The key %s says to resume job %s, not to start over", RESUME_KEY, record.job_id or "(unknown)")
+        self.record = self._earlier = record
+        self._earlier_value = record.to_value()
+        self._write()
+        self._is_stored = record.job_id is not None
+        self._access("deleted", lambda store: store.delete(RESUME_KEY))
+        self._order = None
 
     def _refuse_if_stopped(self) -> None:
         if self._is_stopped:

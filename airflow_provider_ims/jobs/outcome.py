@@ -155,8 +155,7 @@ def finish(outcome: JobOutcome, job_type: JobType) -> Any:
         case OutcomeKind.REFUSED:
             error = from_primitives(outcome.error or {})
             error.problem = f"Waiting for {outcome.job_type} {outcome.job_id} ended, {_facts(outcome)} {error.problem}"
-            error.advice = f"{error.advice} {_GOES_ON}".strip()
-            error.args = (f"{error.problem} {error.advice}",)
+            error.add_advice(_GOES_ON)
             raise error
 
 

@@ -145,6 +145,7 @@ class WaitOptions:
         *,
         since: float,
         log: Any,
+        resumed_at: float | None = None,
         started: datetime | None = None,
         execution_timeout: timedelta | None = None,
         polls: int = 0,
@@ -155,11 +156,12 @@ class WaitOptions:
         :param job_id: the job's id
         :param since: when the wait began, in seconds since the epoch
         :param log: the task's
+        :param resumed_at: when a person had the job resumed, if the time-out counts from then
         :param started: when Airflow started the task
         :param execution_timeout: the task's; None for none
         :param polls: polls so far
         """
-        deadline = since + self.timeout
+        deadline = (since if resumed_at is None else resumed_at) + self.timeout
         if execution_timeout is not None:
             began = since if started is None else started.timestamp()
             deadline = min(deadline, began + _usable(execution_timeout))

@@ -127,6 +127,8 @@ class SubmissionRecord:
     :param job_id: the job's id; None until the response is there
     :param request_id: the service's id of the submission
     :param unexpected_job_id: what the response has in place of a JobId, as text
+    :param origin: which attempt submitted when, if a person had this attempt resume the job; else None
+    :param resumed_at: when that was, in seconds since the epoch; the wait starts over then
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -144,6 +146,29 @@ class SubmissionRecord:
     job_id: str | None = None
     request_id: str | None = None
     unexpected_job_id: str | None = None
+    origin: str | None = None
+    resumed_at: float | None = None
+
+    @classmethod
+    def of(cls, request: SubmissionRequest, attempt: Attempt, *, at: float) -> SubmissionRecord:
+        """Return the record of a submission that has no response yet.
+
+        :param request: what is submitted
+        :param attempt: the attempt that submits
+        :param at: seconds since the epoch
+        """
+        return cls(
+            action=request.action,
+            region=request.region,
+            description=request.description,
+            digest=request.digest,
+            at=at,
+            attempt=attempt.number,
+            max_tries=attempt.max_tries,
+            clear_number=attempt.clear_number,
+            user_data=request.user_data,
+            client_token=request.client_token,
+        )
 
     @property
     def job(self) -> Submission | None:
@@ -174,7 +199,7 @@ class SubmissionRecord:
 
     def __str__(self) -> str:
         """Say which attempt submitted when, for logs and messages."""
-        return f"attempt {self.attempt} at {utc(self.at)} (RequestId {self.request_id or 'none'})"
+        return self.origin or f"attempt {self.attempt} at {utc(self.at)} (RequestId {self.request_id or 'none'})"
 
 
 def unknown_submission(

@@ -119,7 +119,7 @@ class ImsJobBaseOperator(BaseOperator):
         """Submit the job or resume that of an earlier attempt, wait for it if requested, and return its JobId."""
         with self._safe_retries(context) as store:
             hook = WaitingHook(ims_conn_id=self.ims_conn_id, region=self.region)
-            request, options = self._validate(hook, store.load())
+            request, options = self._validate(hook, store.load_at_start())
             match self._recovery_point(hook, store, request, options, context):
                 case RecoveryPoint.NO_RECORD | RecoveryPoint.ENDED, _:
                     current = self._submit(hook, store, request, options)
@@ -176,6 +176,7 @@ class ImsJobBaseOperator(BaseOperator):
         try:
             yield store
         except ImsError as error:
+            error.add_advice(store.resume_advice)
             raised = for_airflow(error, store.state, self.on_unknown_submit)
             if raised is error:
                 raise
@@ -232,7 +233,7 @@ class ImsJobBaseOperator(BaseOperator):
         record = store.record
         if point is not RecoveryPoint.SUBMITTED or record is None or record.job is None:
             return point, None
-        wait = self._wait_for(record.job.job_id, record.at, options, context)
+        wait = self._wait_for(record.job.job_id, record.at, options, context, resumed_at=record.resumed_at)
         outcome = hook.poll_once(wait) if self.job_type.query_action else None
         if outcome is not None and outcome.is_failure_of_the_job:
             self.log.warning(
@@ -262,11 +263,14 @@ class ImsJobBaseOperator(BaseOperator):
         )
         return _Current(job, time.time())
 
-    def _wait_for(self, job_id: str, since: float, options: WaitOptions, context: Context) -> JobWait:
+    def _wait_for(
+        self, job_id: str, since: float, options: WaitOptions, context: Context, *, resumed_at: float | None = None
+    ) -> JobWait:
         return options.wait_for(
             self.job_type,
             job_id,
             since=since,
+            resumed_at=resumed_at,
             started=context["ti"].start_date,
             execution_timeout=self.execution_timeout,
             log=self.log,

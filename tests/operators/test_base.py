@@ -73,7 +73,8 @@ def test_arguments_decide_whether_and_how_to_wait(
 ) -> None:
     """wait_for_completion decides whether to wait and deferrable how; deferrable=True alone means both."""
     monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", str(default_deferrable))
-    task = operator(**arguments, **QUICK)
+    # Long enough that the deadline does not come before the deferral.
+    task = operator(**arguments, **{**QUICK, "timeout": 30 if expected == "deferred" else QUICK["timeout"]})
     match expected:
         case "no wait":
             assert run(task) == emulator.jobs()[0]["job_id"]
