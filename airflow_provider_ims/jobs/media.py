@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -23,6 +25,8 @@ _CONTROL = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _JOINERS = frozenset("\u200c\u200d")
 """Format characters that words and emoji need."""
 _MAX_KEY_BYTES = 1023
+_LONGEST_TEXT = 200
+"""Characters of a media reference in a message."""
 _RENDERED_NOTHING = frozenset({"none", "null", "nan"})
 _QUERY = re.compile(r"\?[^/?]*=")
 
@@ -48,6 +52,24 @@ def media_object(media: Media, *, region: str, name: str) -> dict[str, str]:
         return {"Type": "OSS", "Media": media}
     _check_media_id(media, name)
     return {"Type": "Media", "Media": media}
+
+
+def media_text(value: object) -> str:
+    """Return what a job works on for logs and messages: the URL or id of the media, shortened, without secrets.
+
+    :param value: a parameter of a submission; for media, the text of the object that :func:`media_object` returns
+    """
+    text = str(value)
+    with contextlib.suppress(ValueError, RecursionError):
+        match json.loads(text):
+            case {"Media": str(media)}:
+                text = media
+    scheme, separator, rest = text.partition("://")
+    if separator:
+        # Other families may take signed URLs: the query and what stands before the host may hold a key.
+        host, slash, path = _QUERY.split(rest)[0].partition("/")
+        text = f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
 
 
 def _typed_media(media: Mapping[str, Any], region: str, name: str) -> dict[str, str]:

@@ -52,6 +52,7 @@ class JobOutcome:
     :param accepts_empty: whether the task says how long empty responses must last to be the result
     :param elapsed: seconds from the beginning of the wait
     :param polls: how often the job was polled
+    :param subject: what the job works on, for the log; None if that is not known
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -72,6 +73,7 @@ class JobOutcome:
     accepts_empty: bool = False
     elapsed: float = 0.0
     polls: int = 0
+    subject: str | None = None
 
     @property
     def is_failure_of_the_job(self) -> bool:
@@ -87,8 +89,11 @@ class JobOutcome:
 
     @property
     def summary(self) -> str:
-        """The job, how the wait for it ended and after what effort, for the log."""
-        return f"Job {self.job_id}: {self.kind.value.replace('_', ' ')} after {self.effort}"
+        """The job, what it works on, how the wait for it ended and after what effort, for the log."""
+        job = self.job_id if self.subject is None else f"{self.job_id} on {self.subject}"
+        result = self.result if isinstance(self.result, str) else ""
+        found = f": {result[:_LONGEST_RESULT]!r}{'...' if len(result) > _LONGEST_RESULT else ''}" if result else ""
+        return f"Job {job}: {self.kind.value.replace('_', ' ')} after {self.effort}{found}"
 
     def to_event(self) -> dict[str, Any]:
         """Return the outcome as the payload of a trigger's event."""
@@ -227,6 +232,8 @@ def _facts(outcome: JobOutcome) -> str:
 
 
 _MAX_PARTS = 3
+_LONGEST_RESULT = 100
+"""Characters of a result in a log line."""
 
 
 def _duration(seconds: float) -> str:

@@ -145,6 +145,7 @@ class WaitOptions:
         *,
         since: float,
         log: Any,
+        subject: str | None = None,
         resumed_at: float | None = None,
         started: datetime | None = None,
         execution_timeout: timedelta | None = None,
@@ -156,6 +157,7 @@ class WaitOptions:
         :param job_id: the job's id
         :param since: when the wait began, in seconds since the epoch
         :param log: the task's
+        :param subject: what the job works on, for the log; None if that is not known
         :param resumed_at: when a person had the job resumed, if the time-out counts from then
         :param started: when Airflow started the task
         :param execution_timeout: the task's; None for none
@@ -174,6 +176,7 @@ class WaitOptions:
             max_poll_interval=self.max_poll_interval,
             accept_empty_from=None if self.accept_empty_after is None else since + self.accept_empty_after,
             polls=polls,
+            subject=subject,
             log=log,
         )
 
@@ -191,6 +194,7 @@ class JobWait:
     :param accept_empty_from: from when on an empty response is the result; None for never
     :param polls: polls so far
     :param unexplained: unexplained responses in a row so far
+    :param subject: what the job works on, for the log; None if that is not known
     :param log: the task's or the trigger's
     """
 
@@ -203,6 +207,7 @@ class JobWait:
     accept_empty_from: float | None = None
     polls: int = 0
     unexplained: int = 0
+    subject: str | None = None
     log: Any = field(default=log, repr=False, compare=False)
     _unexplained_since: float = field(default=0.0, init=False, repr=False, compare=False)
     _failed_in_a_row: int = field(default=0, init=False, repr=False, compare=False)
@@ -229,7 +234,8 @@ class JobWait:
 
     def announce(self) -> None:
         """Log which job is waited for, since when, and when the wait ends at the latest."""
-        what, since, until = f"{self.job_type.name} {self.job_id}", utc(self.since), utc(self.deadline)
+        what = f"{self.job_type.name} {self.job_id}" + (f" on {self.subject}" if self.subject else "")
+        since, until = utc(self.since), utc(self.deadline)
         self.log.info("Waiting for %s since %s until %s at the latest", what, since, until)
 
     def pause(self, now: float) -> float:
@@ -316,6 +322,7 @@ class JobWait:
             accepts_empty=self.accept_empty_from is not None,
             elapsed=round(max(now - self.since, 0.0), 1),
             polls=self.polls,
+            subject=self.subject,
         )
         self.log.info("%s", outcome.summary)
         return outcome

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow_provider_ims.exceptions import ImsSubmitUnknownError
+from airflow_provider_ims.jobs.media import media_text
 from airflow_provider_ims.jobs.primitives import STRICT, read_primitives
 from airflow_provider_ims.jobs.types import Submission
 
@@ -50,7 +51,7 @@ class SubmissionRequest:
     def subject(self) -> str | None:
         """What the job works on, for messages; None if its family names nothing."""
         name = self.job_type.subject_parameter
-        return None if name is None or name not in self.params else str(self.params[name])
+        return None if name is None or name not in self.params else media_text(self.params[name])
 
     @property
     def description(self) -> str:

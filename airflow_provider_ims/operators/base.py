@@ -132,7 +132,7 @@ class ImsJobBaseOperator(BaseOperator):
             store.write_again()
             if not self._waits():
                 return current.job.job_id
-            wait = current.wait or self._wait_for(current.job.job_id, current.since, options, context)
+            wait = current.wait or self._wait_for(current.job, current.since, request, options, context)
             return self._finish(context, store, current.outcome or self._wait(hook, wait, request.region))
 
     def execute_complete(self, context: Context, event: object = None) -> str:
@@ -233,7 +233,7 @@ class ImsJobBaseOperator(BaseOperator):
         record = store.record
         if point is not RecoveryPoint.SUBMITTED or record is None or record.job is None:
             return point, None
-        wait = self._wait_for(record.job.job_id, record.at, options, context, resumed_at=record.resumed_at)
+        wait = self._wait_for(record.job, record.at, request, options, context, resumed_at=record.resumed_at)
         outcome = hook.poll_once(wait) if self.job_type.query_action else None
         if outcome is not None and outcome.is_failure_of_the_job:
             self.log.warning(
@@ -264,11 +264,19 @@ class ImsJobBaseOperator(BaseOperator):
         return _Current(job, time.time())
 
     def _wait_for(
-        self, job_id: str, since: float, options: WaitOptions, context: Context, *, resumed_at: float | None = None
+        self,
+        job: Submission,
+        since: float,
+        request: SubmissionRequest,
+        options: WaitOptions,
+        context: Context,
+        *,
+        resumed_at: float | None = None,
     ) -> JobWait:
         return options.wait_for(
             self.job_type,
-            job_id,
+            job.job_id,
+            subject=request.subject,
             since=since,
             resumed_at=resumed_at,
             started=context["ti"].start_date,

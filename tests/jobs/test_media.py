@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_ims.jobs.copyright import copyright_extract_parameters
+from airflow_provider_ims.jobs.media import media_text
 
 if TYPE_CHECKING:
     from airflow_provider_ims.jobs.media import Media
@@ -59,3 +60,22 @@ def test_user_data_may_have_1024_bytes() -> None:
     """user_data may have exactly 1024 bytes in UTF-8."""
     text = "夜" * 341 + "x"
     assert copyright_extract_parameters(region=REGION, input_media="abc", user_data=text)["UserData"] == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ('{"Type":"OSS","Media":"oss://bucket/a b.mp4"}', "oss://bucket/a b.mp4"),
+        ('{"Type":"Media","Media":"e0a3b1f0"}', "e0a3b1f0"),
+        ("oss://bucket/what?.mp4", "oss://bucket/what?.mp4"),
+        ("https://host/a.mp4?Expires=1&Signature=canary", "https://host/a.mp4"),
+        ("https://user:canary@host/a.mp4", "https://host/a.mp4"),
+        ("oss://user:canary@bucket/a.mp4?Signature=canary", "oss://bucket/a.mp4"),
+        ('{"Media": 7}', '{"Media": 7}'),
+        ("[" * 5000, "[" * 200 + "..."),
+        (7, "7"),
+    ],
+)
+def test_text_of_a_subject_is_short_and_has_no_secret(value: object, text: str) -> None:
+    """Messages name the media itself: not the JSON around it, no signature, no password, 200 characters at most."""
+    assert media_text(value) == text

@@ -461,6 +461,20 @@ def test_outcome_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == ["Job J: nothing found after 9 polls in 10 min"]
 
 
+@pytest.mark.parametrize(
+    ("text", "logged"), [("(c) Studio", "'(c) Studio'"), ("x" * 101, f"'{'x' * 100}'...")], ids=["short", "long"]
+)
+def test_log_names_the_media_and_the_text(text: str, logged: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The first and the last log line of a wait name the media; the last one has the text, shortened."""
+    caplog.set_level(logging.INFO)
+    wait = waiting(subject="oss://bucket/clip.mp4")
+    wait.announce()
+    wait.on_response(snapshot({"Data": {"Message": text}}), SINCE + 60)
+    first, last = caplog.messages
+    assert first.startswith("Waiting for CopyrightExtractJob J on oss://bucket/clip.mp4 since ")
+    assert last == f"Job J on oss://bucket/clip.mp4: succeeded after 1 poll in 1 min: {logged}"
+
+
 # ---- one poll, or all polls
 
 
