@@ -1,42 +1,34 @@
-"""Waits in an outage: deadlines hold, and a corrected connection reaches them."""
+"""Waits while something is wrong: slow turns are warned of, and a corrected connection reaches running waits.
+
+``test_outages_at_scale.py`` shows that deadlines hold.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from airflow_provider_ims.exceptions import ImsJobTimeoutError
 from airflow_provider_ims.hooks import waiting
 from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.hooks.waiting import WaitingHook
 from airflow_provider_ims.jobs import polling
 from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT
-from airflow_provider_ims.jobs.outcome import JobOutcome, OutcomeKind, finish
 from airflow_provider_ims.jobs.polling import JobWait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    import pytest
 
     from airflow_provider_ims.emulator.process import EmulatorProcess
+    from airflow_provider_ims.jobs.outcome import JobOutcome
 
     Connect = Callable[..., None]
 
 MEDIA = "oss://rights-evidence/clip.mp4"
 LOGGER = logging.getLogger("tests.outages")
-
-
-@pytest.fixture
-def silent_endpoint() -> Iterator[str]:
-    """Return an endpoint that accepts connections and never responds."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(4096)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def wait_for(job_id: str, seconds: float, **changes: Any) -> JobWait:
@@ -57,32 +49,6 @@ async def wait_all(waits: list[JobWait]) -> list[tuple[JobOutcome, float]]:
         return outcome, time.time() - wait.deadline
 
     return list(await asyncio.gather(*(one(wait) for wait in waits)))
-
-
-async def test_deadline_holds_while_the_service_does_not_respond(
-    connect: Connect, silent_endpoint: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """300 waits on an endpoint that never responds end a few seconds after their deadline, not after their turn."""
-    monkeypatch.setattr(polling, "_POLL_GRACE", 1.0)
-    connect(host=silent_endpoint, extra={"read_timeout": 60})
-    results = await wait_all([wait_for(f"J-{number}", 2.0) for number in range(300)])
-    assert {outcome.kind for outcome, _ in results} == {OutcomeKind.TIMEOUT}
-    assert max(late for _, late in results) < 2.5
-    with pytest.raises(ImsJobTimeoutError, match="The poll got no turn, no connection or no response within") as caught:
-        finish(results[-1][0], COPYRIGHT_EXTRACT)
-    assert "No poll of this process got a response" in str(caught.value)
-    assert "may have found nothing" not in str(caught.value)
-
-
-async def test_deadline_holds_while_the_service_throttles(
-    ims_emulator: EmulatorProcess, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A retry-after of a minute does not delay the end of a wait."""
-    monkeypatch.setattr(polling, "_POLL_GRACE", 1.0)
-    ims_emulator.fault("QueryCopyrightExtractJob", "throttle", times=1000, retry_after=60_000)
-    results = await wait_all([wait_for(f"J-{number}", 2.0) for number in range(50)])
-    assert {outcome.kind for outcome, _ in results} == {OutcomeKind.TIMEOUT}
-    assert max(late for _, late in results) < 2.5
 
 
 async def test_slow_turns_are_warned_of_once(
