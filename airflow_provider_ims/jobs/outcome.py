@@ -17,6 +17,8 @@ from airflow_provider_ims.exceptions import (
 from airflow_provider_ims.jobs.primitives import STRICT, read_primitives
 from airflow_provider_ims.jobs.types import JobType, ResultKind
 
+OUTCOME = "outcome"
+"""XCom key of how a wait ended, in a word: see :meth:`JobOutcome.verdict`."""
 TRIGGER_FAILED = "__fail__"
 """The method at which Airflow resumes a task whose trigger raised, or did not fire in time."""
 
@@ -53,6 +55,7 @@ class JobOutcome:
     :param elapsed: seconds from the beginning of the wait
     :param polls: how often the job was polled
     :param subject: what the job works on, for the log; None if that is not known
+    :param assumption: what the task takes empty responses for, if they ended the wait; else None
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -74,6 +77,7 @@ class JobOutcome:
     elapsed: float = 0.0
     polls: int = 0
     subject: str | None = None
+    assumption: str | None = None
 
     @property
     def is_failure_of_the_job(self) -> bool:
@@ -91,9 +95,25 @@ class JobOutcome:
     def summary(self) -> str:
         """The job, what it works on, how the wait for it ended and after what effort, for the log."""
         job = self.job_id if self.subject is None else f"{self.job_id} on {self.subject}"
+        if self.assumption is not None:
+            return f"Job {job}: an empty response after {self.effort}, {self.assumption}"
         result = self.result if isinstance(self.result, str) else ""
         found = f": {result[:_LONGEST_RESULT]!r}{'...' if len(result) > _LONGEST_RESULT else ''}" if result else ""
         return f"Job {job}: {self.kind.value.replace('_', ' ')} after {self.effort}{found}"
+
+    def verdict(self, job_type: JobType) -> str:
+        """Return a successful outcome in a word, for the XCom :data:`OUTCOME`.
+
+        ``found``; ``not_found`` if the service says that the job ended without a text; ``assumed_not_found`` if it said
+        nothing for as long as the task allows; ``succeeded`` if the result of the family is not a text.
+
+        :param job_type: the family of the job
+        """
+        if job_type.result_kind is not ResultKind.TEXT:
+            return self.kind.value
+        if self.kind is OutcomeKind.NOTHING_FOUND:
+            return "assumed_not_found"
+        return "found" if self.result else "not_found"
 
     def to_event(self) -> dict[str, Any]:
         """Return the outcome as the payload of a trigger's event."""

@@ -323,9 +323,14 @@ class JobWait:
             elapsed=round(max(now - self.since, 0.0), 1),
             polls=self.polls,
             subject=self.subject,
+            assumption=self._assumption if kind is OutcomeKind.NOTHING_FOUND else None,
         )
         self.log.info("%s", outcome.summary)
         return outcome
+
+    @property
+    def _assumption(self) -> str:
+        return f"taken for 'no {self.job_type.result_name}', as {self.job_type.empty_result_option} says"
 
     def warn_if_slow(self, seconds: float) -> None:
         """Warn, once, if a poll took longer than the interval between polls: the rate limit or the service is too slow.

@@ -19,7 +19,7 @@ from airflow_provider_ims.exceptions import (
 from airflow_provider_ims.hooks.waiting import WaitingHook
 from airflow_provider_ims.jobs.catalog import query_action
 from airflow_provider_ims.jobs.durable import RecoveryPoint, SubmissionStore
-from airflow_provider_ims.jobs.outcome import TRIGGER_FAILED, JobOutcome, finish, unreadable_event
+from airflow_provider_ims.jobs.outcome import OUTCOME, TRIGGER_FAILED, JobOutcome, finish, unreadable_event
 from airflow_provider_ims.jobs.polling import MAX_POLL_INTERVAL, POLL_INTERVAL, TIMEOUT, Duration, WaitOptions
 from airflow_provider_ims.jobs.retry import OnUnknownSubmit, for_airflow
 from airflow_provider_ims.jobs.submission import SubmissionRequest
@@ -310,8 +310,8 @@ class ImsJobBaseOperator(BaseOperator):
             store.delete()
         name = self.job_type.result_name
         result = finish(outcome, self.job_type)
-        if self.job_type.result_kind is not ResultKind.NONE:
-            self._push(context, outcome.job_id, {name: result}, what=name)
+        xcoms = {} if self.job_type.result_kind is ResultKind.NONE else {name: result}
+        self._push(context, outcome.job_id, {**xcoms, OUTCOME: outcome.verdict(self.job_type)}, what=name)
         return outcome.job_id
 
     def _publish(self, context: Context, job: Submission, region: str) -> None:

@@ -19,7 +19,7 @@ from airflow_provider_ims.jobs.catalog import (
     find_job_type,
     query_action,
 )
-from airflow_provider_ims.jobs.outcome import TRIGGER_FAILED, JobOutcome, finish, unreadable_event
+from airflow_provider_ims.jobs.outcome import OUTCOME, TRIGGER_FAILED, JobOutcome, finish, unreadable_event
 from airflow_provider_ims.jobs.polling import MAX_POLL_INTERVAL, POLL_INTERVAL, TIMEOUT, Duration, WaitOptions
 from airflow_provider_ims.links.ims import ImsJobLink
 
@@ -214,6 +214,7 @@ class ImsJobSensor(BaseSensorOperator):
         result = finish(outcome, job_type)
         if self.do_xcom_push:
             context["ti"].xcom_push(key=job_type.result_name, value=result)
+            context["ti"].xcom_push(key=OUTCOME, value=outcome.verdict(job_type))
         return result
 
 

@@ -111,6 +111,7 @@ def check_success(task: SimulatedTask, way: str, job_id: str) -> None:
     assert xcoms["return_value"] == xcoms["job_id"] == xcoms["ims_job_link"]["job_id"] == job_id
     assert xcoms["request_id"]
     assert xcoms.get("watermark") == (None if way == "submit" else TEXT)
+    assert xcoms.get("outcome") == (None if way == "submit" else "found")
 
 
 # ---- retries resume

@@ -163,6 +163,24 @@ def test_success_returns_the_result(success: JobOutcome, job_type: JobType, resu
     assert finish(success, job_type) == result
 
 
+@pytest.mark.parametrize(
+    ("success", "job_type", "verdict"),
+    [
+        (outcome(OutcomeKind.SUCCEEDED, result="(c) Studio"), COPYRIGHT_EXTRACT, "found"),
+        (outcome(OutcomeKind.SUCCEEDED, service_state="Success"), COPYRIGHT_EXTRACT, "not_found"),
+        (outcome(OutcomeKind.NOTHING_FOUND), COPYRIGHT_EXTRACT, "assumed_not_found"),
+        (outcome(OutcomeKind.SUCCEEDED, result={"Files": []}), IPRODUCTION, "succeeded"),
+        (outcome(OutcomeKind.SUCCEEDED), IPRODUCTION, "succeeded"),
+    ],
+    ids=["text", "state without text", "silence", "object", "no object"],
+)
+def test_verdict_tells_what_the_service_said_from_what_is_assumed(
+    success: JobOutcome, job_type: JobType, verdict: str
+) -> None:
+    """The XCom `outcome` tells a text, "no text" in the service's words, and silence apart."""
+    assert success.verdict(job_type) == verdict
+
+
 FACTS = ["CopyrightExtractJob J-1", "9 polls in 10 min", "RequestId R-1", 'Last response: {"StatusCode":200}']
 FAILURES: list[tuple[JobOutcome, type[ImsJobError], list[str]]] = [
     (

@@ -458,7 +458,9 @@ def test_outcome_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     wait = waiting(polls=8, accept_empty_from=SINCE + 600)
     wait.on_response(snapshot(), SINCE + 605)
-    assert caplog.messages == ["Job J: nothing found after 9 polls in 10 min"]
+    assert caplog.messages == [
+        "Job J: an empty response after 9 polls in 10 min, taken for 'no watermark', as no_watermark_after says"
+    ]
 
 
 @pytest.mark.parametrize(
