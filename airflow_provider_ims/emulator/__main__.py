@@ -11,6 +11,7 @@ import sys
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from airflow_provider_ims.emulator.fields import MAX_SECONDS
 from airflow_provider_ims.emulator.server import EmulatorServer
 from airflow_provider_ims.emulator.service import Service, Settings
 from airflow_provider_ims.emulator.signature import DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET, Credentials
@@ -79,8 +80,8 @@ def _port(text: str) -> int:
 
 def _seconds(text: str) -> float:
     seconds = float(text)
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds, 0 or more")
+    if not 0 <= seconds <= MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds, 0 or more and {MAX_SECONDS:,} or less")
     return seconds
 
 

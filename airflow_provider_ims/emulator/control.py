@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from airflow_provider_ims.emulator.access import is_loopback_host
 from airflow_provider_ims.emulator.errors import InvalidInputError
 from airflow_provider_ims.emulator.families.catalog import FAMILIES
 from airflow_provider_ims.emulator.families.copyright import ALGO_TYPES, VARIANTS
 from airflow_provider_ims.emulator.families.row import family_as_json, family_from_json
 from airflow_provider_ims.emulator.faults import Fault, FaultKind
-from airflow_provider_ims.emulator.fields import Fields
+from airflow_provider_ims.emulator.fields import MAX_SECONDS, Fields
+from airflow_provider_ims.emulator.json_text import decode_json
 from airflow_provider_ims.emulator.media import MediaObject, canonical_media
 from airflow_provider_ims.emulator.page import render
 from airflow_provider_ims.emulator.service import CURRENCY, ClientToken, Job, UnknownJob
@@ -34,23 +36,28 @@ def control_routes(state: EmulatorState) -> list[web.RouteDef]:
 
     def command(method: str, path: str, change: Callable[[Any], object]) -> web.RouteDef:
         async def handler(request: web.Request) -> web.Response:
+            _check_host(request)
+            body = await request.read()
             try:
-                text = await request.text()
-                return web.json_response(change(json.loads(text) if text else {}))
+                payload = decode_json(body) if body else {}
             except InvalidInputError as error:
-                return web.json_response({"error": str(error)}, status=400)
-            except ValueError as error:  # from the decoder: not JSON, or not UTF-8
-                return web.json_response({"error": f"the body is not JSON: {error}"}, status=400)
+                return error_response(400, f"the body is not JSON: {error}")
+            try:
+                return web.json_response(change(payload))
+            except InvalidInputError as error:
+                return error_response(400, str(error))
 
         return web.route(method, PREFIX + path, handler)
 
     def read(path: str, value: Callable[[], object]) -> web.RouteDef:
-        async def handler(_request: web.Request) -> web.Response:
+        async def handler(request: web.Request) -> web.Response:
+            _check_host(request)
             return web.json_response(value())
 
         return web.get(PREFIX + path, handler)
 
-    async def page(_request: web.Request) -> web.Response:
+    async def page(request: web.Request) -> web.Response:
+        _check_host(request)
         text = render(
             region=state.service.region,
             media=control.media(),
@@ -59,8 +66,9 @@ def control_routes(state: EmulatorState) -> list[web.RouteDef]:
             faults=control.faults(),
             requests=control.requests(),
         )
-        # The page shows names and texts of requests. None of them may run a script or load anything.
-        policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        # The page shows names and texts of requests. None of them may run a script or load anything, and no other page
+        # may show this one in a frame.
+        policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
         return web.Response(text=text, content_type="text/html", headers=policy)
 
     return [
@@ -80,6 +88,17 @@ def control_routes(state: EmulatorState) -> list[web.RouteDef]:
         read("/settings", control.settings),
         command("POST", "/reset", control.reset),
     ]
+
+
+def error_response(status: int, reason: str) -> web.Response:
+    """Return the response to a refused command."""
+    return web.json_response({"error": reason}, status=status)
+
+
+def _check_host(request: web.Request) -> None:
+    host = request.headers.get("Host", "")
+    if not is_loopback_host(host):
+        raise web.HTTPForbidden(reason="the control API and the page need a Host header with a loopback address")
 
 
 class _Control:
@@ -160,7 +179,10 @@ class _Control:
         if seconds is None:
             raise InvalidInputError("advance is required")
         fields.done()
-        self._service.clock.advanced += seconds
+        advanced = self._service.clock.advanced + seconds
+        if advanced > MAX_SECONDS:
+            raise InvalidInputError(f"the clock can be advanced by {MAX_SECONDS:,} seconds or less in total")
+        self._service.clock.advanced = advanced
         return self.clock()
 
     def clock(self) -> dict[str, Any]:
@@ -187,7 +209,8 @@ class _Control:
     def settings(self) -> dict[str, Any]:
         return asdict(self._service.settings)
 
-    def reset(self, _payload: object) -> object:
+    def reset(self, payload: object) -> object:
+        Fields(payload, "a reset").done()
         self._state.reset()
         return {}
 
@@ -198,13 +221,18 @@ _FAULT_OPTIONS: Mapping[FaultKind, Callable[[Fields], dict[str, Any]]] = {
     FaultKind.SLOW: lambda fields: {"seconds": fields.seconds("seconds", 1.0)},
     FaultKind.OUTAGE: lambda fields: {"seconds": fields.seconds("seconds", 1.0)},
     FaultKind.ANSWER: lambda fields: {
-        "status": fields.count("status", 200, least=200),
+        "status": fields.count("status", 200, least=200, most=599),
         "body": fields.text("body", ""),
         "content_type": fields.text("content_type", "application/json"),
         "headers": fields.texts("headers"),
         "carried_out": fields.flag("carried_out", default=False),
     },
 }
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+# The HTTP server sends its own, which fit the body.
+_FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "upgrade", "trailer"})
 
 
 def _fault_from_json(payload: object) -> Fault:
@@ -214,7 +242,17 @@ def _fault_from_json(payload: object) -> Fault:
     nth, times = fields.count("nth", 1), fields.count("times", 1)
     options = _FAULT_OPTIONS[kind](fields) if kind in _FAULT_OPTIONS else {}
     fields.done()
+    if kind is FaultKind.ANSWER:
+        _check_headers({"Content-Type": options["content_type"], **options["headers"]})
     return Fault(action, kind, nth, times, options)
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or name.lower() in _FRAMING:
+            raise InvalidInputError(f"headers cannot have the name {name!r}")
+        if not _HEADER_VALUE.fullmatch(value):
+            raise InvalidInputError(f"the header {name} must not contain control characters")
 
 
 def _fault_as_json(fault: Fault) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,6 +9,9 @@ from airflow_provider_ims.emulator.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+#: Most seconds of a duration or of the clock, some 317 years. Times in this distance are still valid dates.
+MAX_SECONDS = 10_000_000_000
 
 _Default = TypeVar("_Default")
 _Member = TypeVar("_Member", bound=StrEnum)
@@ -35,7 +37,7 @@ class Fields:
         :raises InvalidInputError: if there are any.
         """
         if self._left:
-            unknown, known = ", ".join(sorted(self._left)), ", ".join(self._known)
+            unknown, known = ", ".join(sorted(self._left)), ", ".join(self._known) or "nothing"
             raise InvalidInputError(f"{self._what} does not take: {unknown}. It takes: {known}")
 
     def text(self, name: str, default: _Default) -> str | _Default:
@@ -63,17 +65,23 @@ class Fields:
         return value
 
     def seconds(self, name: str, default: _Default) -> float | _Default:
-        """Read a number of seconds, 0 or more."""
+        """Read a number of seconds, from 0 to :data:`MAX_SECONDS`."""
         value: float | _Default = self._read(name, default, (int, float), "a number of seconds")
-        if isinstance(value, (int, float)) and not (math.isfinite(value) and value >= 0):
-            raise InvalidInputError(f"{name} must be a number of seconds, 0 or more")
+        if isinstance(value, (int, float)):
+            if value < 0:
+                raise InvalidInputError(f"{name} must be a number of seconds, 0 or more")
+            if value > MAX_SECONDS:
+                raise InvalidInputError(f"{name} must be {MAX_SECONDS:,} seconds or less")
         return value
 
-    def count(self, name: str, default: _Default, *, least: int = 1) -> int | _Default:
+    def count(self, name: str, default: _Default, *, least: int = 1, most: int | None = None) -> int | _Default:
         """Read a whole number."""
         value: int | _Default = self._read(name, default, int, "a whole number")
-        if isinstance(value, int) and value < least:
-            raise InvalidInputError(f"{name} must be {least} or more")
+        if isinstance(value, int):
+            if value < least:
+                raise InvalidInputError(f"{name} must be {least} or more")
+            if most is not None and value > most:
+                raise InvalidInputError(f"{name} must be {most} or less")
         return value
 
     def names(self, name: str) -> tuple[str, ...]:

@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _MAX_RECORDS = 10_000
+_MAX_BYTES = 16 * 1024 * 1024
+# What a record takes besides its texts.
+_RECORD_BYTES = 512
 _SECRET_NAME = re.compile("signature|token|secret|credential|password|access_?key", re.IGNORECASE)
-# The query of a signed URL gives access to the object.
-_URL_QUERY = re.compile(r"(https?://[^\s\"?]*\?)[^\s\"]+")
+# The query of a signed URL gives access to the object. No URL is searched twice, however many begin in a text.
+_URL_QUERY = re.compile(r"(https?://(?:(?!https?://)[^\s\"?])*\?)[^\s\"]+")
 
 
 @dataclass(slots=True)
@@ -40,10 +43,11 @@ class RequestRecord:
 
 
 class Journal:
-    """The last 10,000 requests, and the number of all requests."""
+    """The last 10,000 requests or the last 16 MiB of them, and the number of all requests."""
 
     def __init__(self) -> None:
-        self._records: deque[RequestRecord] = deque(maxlen=_MAX_RECORDS)
+        self._records: deque[RequestRecord] = deque()
+        self._bytes = 0
         self.total = 0
 
     def __iter__(self) -> Iterator[RequestRecord]:
@@ -52,7 +56,7 @@ class Journal:
     def clear(self) -> None:
         """Delete all records and count from 1 again."""
         self._records.clear()
-        self.total = 0
+        self._bytes = self.total = 0
 
     def open(
         self, *, time: str, action: str, parameters: Mapping[str, str], request_id: str, connection: int
@@ -61,7 +65,16 @@ class Journal:
         self.total += 1
         record = RequestRecord(self.total, time, action, _redact(parameters), request_id, connection)
         self._records.append(record)
+        self._bytes += _size(record)
+        while len(self._records) > _MAX_RECORDS or self._bytes > _MAX_BYTES:
+            self._bytes -= _size(self._records.popleft())
         return record
+
+
+def _size(record: RequestRecord) -> int:
+    """Return about how many bytes a record takes. The fields that are set later do not change the number."""
+    texts = [record.action, *record.parameters.keys(), *record.parameters.values()]
+    return _RECORD_BYTES + sum(len(text.encode()) for text in texts)
 
 
 def _redact(parameters: Mapping[str, str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _MAX_REQUESTS = 50
+_MAX_TEXT = 2000
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #888; --accent: #c2410c; }
@@ -92,6 +93,7 @@ def _text(value: object) -> str:
         case None:
             return "-"
         case str():
-            return value
+            text = value
         case _:
-            return json.dumps(value, ensure_ascii=False)
+            text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]} ... ({len(text):,} characters)"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_ims.emulator.errors import ApiError
+from airflow_provider_ims.emulator.errors import ApiError, InvalidInputError
+from airflow_provider_ims.emulator.json_text import decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,8 +58,8 @@ def json_object(text: str, name: str) -> dict[str, Any]:
     :raises ApiError: for any other text.
     """
     try:
-        value = json.loads(text)
-    except ValueError:
+        value = decode_json(text)
+    except InvalidInputError:
         value = None
     if not isinstance(value, dict):
         raise invalid_parameter(name, "it must be a JSON object")

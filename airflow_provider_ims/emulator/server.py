@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import re
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -14,22 +16,26 @@ from urllib.parse import parse_qsl, urlencode
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
+from airflow_provider_ims.emulator.access import is_from_foreign_page, is_navigation
 from airflow_provider_ims.emulator.actions import VERSION, find_operation
-from airflow_provider_ims.emulator.control import control_routes
+from airflow_provider_ims.emulator.control import PREFIX, control_routes, error_response
 from airflow_provider_ims.emulator.errors import ApiError
 from airflow_provider_ims.emulator.faults import Fault, FaultKind
 from airflow_provider_ims.emulator.parameters import Parameters
 from airflow_provider_ims.emulator.signature import SignedRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from ssl import SSLContext
 
     from airflow_provider_ims.emulator.state import EmulatorState
 
 # Longest request line in bytes. Most parameters are in the query string, percent-encoded.
 _MAX_LINE = 64 * 1024
+# The public and the internal host of a region.
+_REGIONAL_HOST = re.compile(r"ice(-vpc)?\.(?P<region>[a-z0-9-]+)\.aliyuncs\.com(:[0-9]+)?")
 # Interval in seconds at which a hanging request checks whether its client is still connected.
 _HANG_CHECK_INTERVAL = 0.05
 
@@ -92,14 +98,19 @@ class EmulatorServer:
 
     def runner(self) -> web.AppRunner:
         """Return the runner of the application, before its setup."""
-        app = web.Application()
+        app = web.Application(middlewares=[_guard])
         app.router.add_route("GET", "/", self._serve)
         app.router.add_route("POST", "/", self._serve)
         app.add_routes(control_routes(self._state))
         # No access log, because its lines would contain the parameters. The short shutdown timeout keeps a hanging
         # request from delaying the end of the process.
         return web.AppRunner(
-            app, access_log=None, shutdown_timeout=0.1, max_line_size=_MAX_LINE, max_field_size=_MAX_LINE
+            app,
+            access_log=None,
+            logger=_logger(),
+            shutdown_timeout=0.1,
+            max_line_size=_MAX_LINE,
+            max_field_size=_MAX_LINE,
         )
 
     async def listen(self, runner: web.AppRunner, host: str, port: int, tls: SSLContext | None) -> None:
@@ -164,7 +175,20 @@ class EmulatorServer:
         if api_request.version != VERSION:
             raise ApiError(404, "InvalidVersion", "Specified parameter Version is not valid.")
         self._state.verifier.verify(api_request.signed, time.time())
+        self._check_region(api_request)
         return operation(api_request.parameters)
+
+    def _check_region(self, api_request: _ApiRequest) -> None:
+        """Refuse a request that names another region, with the host of that region or with the parameter RegionId."""
+        match = _REGIONAL_HOST.fullmatch(api_request.host.lower())
+        named = {match["region"] if match else None, api_request.parameters.get("RegionId")}
+        if others := named - {None, "", self._state.service.region}:
+            raise ApiError(
+                400,
+                "InvalidOperation.NotSupportedEndpoint",
+                f"The specified endpoint cannot operate this region. The endpoint is in {self._state.service.region}, "
+                f"the request names {' and '.join(sorted(map(str, others)))}.",
+            )
 
     async def _respond_with_fault(
         self, fault: Fault, api_request: _ApiRequest, request: web.Request
@@ -193,6 +217,51 @@ class EmulatorServer:
             transport.abort()
         await asyncio.sleep(seconds)
         await self._listener.open()
+
+
+@web.middleware
+async def _guard(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Refuse requests that have odd bytes or come from a foreign page, before anything reads them."""
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    # aiohttp decodes bytes that are not UTF-8 to surrogates, which nothing can encode again.
+    if not _is_unicode([request.raw_path, *headers, *request.headers.values()]):
+        return error_response(400, "the request line or a header is not UTF-8")
+    if is_from_foreign_page(headers, request.scheme):
+        is_link = request.method == "GET" and request.path == PREFIX and is_navigation(headers)
+        if not is_link:
+            return error_response(403, "the emulator does not serve pages of other origins")
+    try:
+        return await handler(request)
+    except web.RequestPayloadError:
+        return error_response(400, "the body has another Content-Encoding than its header says, or is cut off")
+    except web.HTTPException as error:
+        # The response to an unknown path, another method or a body that is too large.
+        response = error_response(error.status, error.reason)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+
+
+def _is_unicode(texts: list[str]) -> bool:
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _logger() -> logging.Logger:
+    """Return a logger for aiohttp that logs no traceback for requests that are not HTTP, or that a client cuts off."""
+    logger = logging.getLogger(__name__)
+    logger.addFilter(_is_fault_of_the_server)
+    return logger
+
+
+def _is_fault_of_the_server(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError | web.RequestPayloadError | ConnectionError)
 
 
 class _Listener:

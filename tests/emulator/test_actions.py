@@ -151,6 +151,36 @@ def test_media_in_another_region_is_refused(call: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("host", ["ice.cn-beijing.aliyuncs.com", "ICE-VPC.cn-beijing.aliyuncs.com:443"])
+def test_the_host_of_another_region_is_refused(call: Any, host: str) -> None:
+    """A request to the host of another region than the service is refused, and makes no job."""
+    media = json.dumps({"Type": "OSS", "Media": FILM})
+    status, code, message = call("SubmitCopyrightExtractJob", {"Input": media}, headers={"host": host}).error
+
+    assert (status, code) == (400, "InvalidOperation.NotSupportedEndpoint")
+    assert message.endswith("The endpoint is in cn-shanghai, the request names cn-beijing.")
+    assert call.emulator.jobs() == []
+
+
+@pytest.mark.parametrize("place", ["query", "form"])
+def test_the_region_id_of_another_region_is_refused(call: Any, place: str) -> None:
+    """A request with the RegionId of another region than the service is refused, and makes no job."""
+    if place == "query":
+        response = call.submit(RegionId="cn-beijing")
+    else:
+        response = call("SubmitCopyrightExtractJob", body="RegionId=cn-beijing")
+
+    assert response.error[:2] == (400, "InvalidOperation.NotSupportedEndpoint")
+    assert call.emulator.jobs() == []
+
+
+def test_the_own_region_is_accepted(call: Any) -> None:
+    """A request to the host of the service's region and with its RegionId is served."""
+    headers = {"host": "ice.cn-shanghai.aliyuncs.com"}
+
+    assert call("QueryCopyrightJobList", {"RegionId": "cn-shanghai"}, headers=headers).status == 200
+
+
 @pytest.mark.parametrize(("kind", "media"), [("Media", FILM), ("OSS", MEDIA_ID)])
 def test_type_and_media_must_match(call: Any, kind: str, media: str) -> None:
     """Type Media with a URL and type OSS with a media id are refused."""

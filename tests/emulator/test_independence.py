@@ -15,8 +15,9 @@ VENDOR = ("alibabacloud", "Tea", "darabonba")
 
 # Each module may import the modules of earlier rows, and no others.
 LAYERS = [
-    {"", "families", "errors", "faults", "journal", "page"},
-    {"fields", "media", "parameters", "signature"},
+    {"", "families", "access", "errors", "faults", "journal", "page"},
+    {"fields", "json_text", "media", "signature"},
+    {"parameters"},
     {"families.family"},
     {"families.copyright"},
     {"families.catalog"},

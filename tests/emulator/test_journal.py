@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from airflow_provider_ims.emulator.journal import Journal
 
 if TYPE_CHECKING:
@@ -99,3 +101,34 @@ def test_the_log_keeps_the_last_10000_requests() -> None:
 
     kept = list(journal)
     assert (len(kept), kept[0].sequence, journal.total) == (10_000, 2, 10_001)
+
+
+def test_the_log_is_bounded_in_bytes() -> None:
+    """The log keeps at most 16 MiB: of large requests it keeps the latest, and counts all of them."""
+    journal = Journal()
+    for number in range(40):
+        journal.open(time="", action=LIST, parameters={"a": "\u6c34" * 350_000}, request_id=str(number), connection=1)
+
+    kept = [record.request_id for record in journal]
+    assert sum(len(record.parameters["a"].encode()) for record in journal) <= 16 * 1024 * 1024
+    assert (kept, journal.total) == ([str(number) for number in range(25, 40)], 40)
+
+
+def test_the_log_is_full_again_after_a_reset() -> None:
+    """A reset also forgets how large the deleted requests were."""
+    journal = Journal()
+    for _ in range(2):
+        journal.clear()
+        for _ in range(15):
+            journal.open(time="", action=LIST, parameters={"a": "x" * 1024 * 1024}, request_id="", connection=1)
+
+        assert len(list(journal)) == 15
+
+
+@pytest.mark.timeout(10)
+def test_a_text_with_many_urls_is_redacted_at_once() -> None:
+    """The time to redact a text grows with its length only, however many URLs begin in it."""
+    text = "http://" * 140_000 + "b.com/f"
+    record = Journal().open(time="", action=LIST, parameters={"a": f"{text}?hush"}, request_id="", connection=1)
+
+    assert record.parameters["a"] == f"{text}?***"

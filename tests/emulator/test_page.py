@@ -70,7 +70,7 @@ def test_the_page_has_no_external_assets(call: Any) -> None:
     """The page has no external assets, and its policy forbids them."""
     headers, html = load(call.emulator)
 
-    assert headers["Content-Security-Policy"] == "default-src 'none'; style-src 'unsafe-inline'"
+    assert headers["Content-Security-Policy"] == "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
     assert headers["Content-Type"] == "text/html; charset=utf-8"
     assert Page(html).addresses == []
     assert not re.search(r"url\(|@import", html)
@@ -79,3 +79,12 @@ def test_the_page_has_no_external_assets(call: Any) -> None:
 def test_the_page_shows_no_secret(ims_emulator: EmulatorProcess) -> None:
     """The access key secret is not on the page."""
     assert ims_emulator.access_key_secret not in load(ims_emulator)[1]
+
+
+def test_the_page_shortens_long_texts(call: Any) -> None:
+    """A text of more than 2,000 characters is cut, with its length."""
+    call("QueryCopyrightJobList", body="a=" + "x" * 900_000)
+
+    html = load(call.emulator)[1]
+    assert len(html) < 10_000
+    assert "x ... (900,009 characters)" in html

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 _FIELD = r"[A-Za-z_][A-Za-z0-9_]*(\[0\])?"
-_PATH = re.compile(rf"{_FIELD}(\.{_FIELD})*")
-_PRICE = re.compile(r"\d{1,9}(\.\d{1,9})?")
+_MAX_NAMES = 16
+_PATH = re.compile(rf"{_FIELD}(\.{_FIELD}){{0,{_MAX_NAMES - 1}}}")
+_PRICE = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 
 _DEFAULT_WORDS = {
     JobState.RUNNING: "Processing",
@@ -83,7 +84,9 @@ def family_as_json(family: JobFamily) -> dict[str, Any]:
 def _path(fields: Fields, name: str) -> str | None:
     path = fields.text(name, None)
     if path is not None and not _PATH.fullmatch(path):
-        raise InvalidInputError(f"{name} must be names with dots between them; a name may end with [0]")
+        raise InvalidInputError(
+            f"{name} must be names with dots between them; a name may end with [0]; at most {_MAX_NAMES} names"
+        )
     return path
 
 
