@@ -33,8 +33,11 @@ LAYERS: dict[str, set[str]] = {
 }
 # Inside a package, each module may import those before it.
 ORDER: dict[str, list[str]] = {
-    "connection": ["fields", "values", "credentials", "endpoint", "settings"],
-    "api": ["observer", "clean", "redact", "signature", "protocol", "rate_limit", "blocking", "client", "pool", "sdk"],
+    "connection": ["fields", "values", "credentials", "endpoint", "environment", "settings"],
+    "api": [
+        *("observer", "clean", "redact", "refusal", "signature", "protocol", "rate_limit", "blocking", "client"),
+        *("pool", "sdk"),
+    ],
     "jobs": [
         *("types", "response", "catalog", "media", "parameters", "copyright", "primitives", "submission", "retry"),
         *("resume", "durable", "timers", "outcome", "polling"),

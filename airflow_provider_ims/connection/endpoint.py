@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_ims.connection.fields import REGIONS
+from airflow_provider_ims.connection.values import field_name, shown
 from airflow_provider_ims.exceptions import ImsConfigurationError
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
 _REGION = re.compile(r"[a-z]{2}(-[a-z0-9]+)+")
+_LONGEST_REGION = 40
 _SERVICE_HOST = re.compile(r"ice(?:-vpc)?\.(?P<region>[a-z0-9-]+)\.aliyuncs\.com")
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+_HIGHEST_PORT = 65_535
+
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_LONGEST_HOST = 253
+# An access key secret that was pasted into Endpoint would become a host name: sent to the DNS, and shown in messages.
+_KEY_LIKE = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9]{16,}")
 
 
 def parse_region(argument: str | None, extra_value: object, where: str) -> str:
@@ -28,15 +37,20 @@ def parse_region(argument: str | None, extra_value: object, where: str) -> str:
     value = argument or extra_value
     if not value:
         raise ImsConfigurationError(
-            f"No region: neither the region argument nor {where} names one. Fill in Region in the connection."
+            f"No region: neither the region argument nor {where} names one.",
+            advice=f"Fill in {field_name('region_id')} in the connection.",
         )
+    region = value.strip() if isinstance(value, str) else ""
     # The region becomes part of a host name that signed requests go to, so nothing but a region may pass.
-    if not isinstance(value, str) or not _REGION.fullmatch(value):
-        raise ImsConfigurationError(
-            f"The region {value!r} is not a region id. Use one such as {' or '.join(REGIONS[:2])} "
-            f"({'the region argument' if argument else where})."
+    if len(region) > _LONGEST_REGION or not _REGION.fullmatch(region):
+        # The code of a DAG has the argument; in the connection, somebody may have filled in the wrong field.
+        wrong = (
+            f"The region {str(value)[:_LONGEST_REGION]!r} is not a region id (the region argument)."
+            if argument
+            else f"{where}: {field_name('region_id')} is not a region id{shown(value, REGIONS)}."
         )
-    return value
+        raise ImsConfigurationError(wrong, advice=f"Use one such as {' or '.join(REGIONS[:2])}.")
+    return region
 
 
 def is_loopback(host: str) -> bool:
@@ -47,8 +61,46 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def is_host(text: str) -> bool:
+    """Whether a text is an IP address, or a host name that can be looked up.
+
+    :param text: the host, without port and brackets
+    """
+    if ":" in text:
+        try:
+            return ipaddress.ip_address(text).version == 6  # noqa: PLR2004 - IPv6
+        except ValueError:
+            return False
+    name = text.removesuffix(".")
+    return len(name) <= _LONGEST_HOST and all(map(_LABEL.fullmatch, name.split(".")))
+
+
+def parse_port(value: object, where: str) -> int | None:
+    """Return the Port of a connection; None if it is empty or 0.
+
+    :param value: the port; Airflow accepts any number, and text in some versions
+    :param where: the connection, for messages
+    :raises ImsConfigurationError: if there is no such port
+    """
+    match value:
+        case None | "" | 0 if value is not False:
+            return None
+        case str() if value.isascii() and value.isdigit() and len(value) <= len(str(_HIGHEST_PORT)):
+            port = int(value)
+        case int() if not isinstance(value, bool):
+            port = value
+        case _:
+            port = -1
+    if not 0 < port <= _HIGHEST_PORT:
+        raise ImsConfigurationError(
+            f"{where}: Port is not a number from 1 to {_HIGHEST_PORT}{shown(value)}.",
+            advice="Correct it, or empty it.",
+        )
+    return port
+
+
 def parse_endpoint(connection: Connection, region: str, network: str, where: str) -> str:
-    """Return scheme, host and port of the service.
+    """Return scheme, host and port of the service; no port if it is the scheme's own.
 
     Always computed here: the SDK's own map sends five of six regions to another host.
 
@@ -58,53 +110,74 @@ def parse_endpoint(connection: Connection, region: str, network: str, where: str
     :param where: the connection, for messages
     :raises ImsConfigurationError: if the endpoint cannot be right
     """
-    if connection.schema:
-        raise ImsConfigurationError(f"{where}: Schema is not used. Empty it, and write the scheme into Endpoint.")
-    if not connection.host:
-        if connection.port:
-            raise ImsConfigurationError(f"{where} has a port and no Endpoint. Empty it, or fill in Endpoint.")
-        if region not in REGIONS:
-            raise ImsConfigurationError(
-                f"IMS documents no endpoint in the region {region!r}. Use one of {', '.join(REGIONS)}, "
-                f"or fill in Endpoint in {where[0].lower()}{where[1:]}."
-            )
-        return f"https://ice{'-vpc' if network == 'vpc' else ''}.{region}.aliyuncs.com"
-    return _explicit_endpoint(connection.host.strip(), connection.port, region, where)
+    port = parse_port(connection.port, where)
+    if connection.host:
+        return _explicit_endpoint(connection.host.strip(), port, region, where)
+    if port not in {None, 443}:
+        raise ImsConfigurationError(
+            f"{where} has a Port other than 443 and no Endpoint; the endpoints of IMS have port 443 only.",
+            advice="Make it 443, empty it, or fill in Endpoint.",
+        )
+    if region not in REGIONS:
+        raise ImsConfigurationError(
+            f"IMS documents no endpoint in the region {region!r}.",
+            advice=f"Use one of {', '.join(REGIONS)}, or fill in Endpoint in {where[0].lower()}{where[1:]}.",
+        )
+    return f"https://ice{'-vpc' if network == 'vpc' else ''}.{region}.aliyuncs.com"
 
 
 def _explicit_endpoint(endpoint: str, port: int | None, region: str, where: str) -> str:
     problem = f"{where}: Endpoint"  # its value is not repeated: it may hold a password
-    url = _split_endpoint(endpoint, problem)
+    url, port_of_url = _split_endpoint(endpoint, problem)
     host = (url.hostname or "").rstrip(".")
-    if url.scheme not in {"http", "https"}:
-        raise ImsConfigurationError(f"{problem} has a scheme that is not https. Give a host name or an https:// URL.")
+    if url.scheme not in _DEFAULT_PORTS:
+        raise ImsConfigurationError(
+            f"{problem} has a scheme that is not https.", advice="Give a host name or an https:// URL."
+        )
     if url.username is not None or url.password is not None:
-        raise ImsConfigurationError(f"{problem} has credentials in it. Remove them; keys have fields of their own.")
+        raise ImsConfigurationError(
+            f"{problem} has credentials in it.", advice="Remove them; keys have fields of their own."
+        )
     if url.path.rstrip("/") or url.query or url.fragment or "?" in endpoint or "#" in endpoint:
-        raise ImsConfigurationError(f"{problem} has a path, query or fragment. Give scheme, host and port only.")
+        raise ImsConfigurationError(
+            f"{problem} has a path, query or fragment.", advice="Give scheme, host and port only."
+        )
     if url.scheme == "http" and not is_loopback(host):
         raise ImsConfigurationError(
-            f"{problem} is http://{host}, which is not this machine. Use https; http is for loopback addresses only."
+            f"{problem} begins with http://, and its host is not this machine.",
+            advice="Use https; http is for loopback addresses only.",
         )
     if (service_host := _SERVICE_HOST.fullmatch(host)) and service_host["region"] != region:
         raise ImsConfigurationError(
-            f"{problem} is in {service_host['region']} and the region is {region}. Jobs run where the endpoint is: "
-            f"make both the same, or leave Endpoint empty."
+            f"{problem} is in {service_host['region']} and the region is {region}. Jobs run where the endpoint is.",
+            advice="Make both the same, or empty Endpoint.",
         )
-    if port and url.port and port != url.port:
-        raise ImsConfigurationError(f"{problem} and Port name different ports. Empty Port.")
-    chosen_port = url.port or port
-    return f"{url.scheme}://{f'[{host}]' if ':' in host else host}{f':{chosen_port}' if chosen_port else ''}"
+    if port and port_of_url and port != port_of_url:
+        raise ImsConfigurationError(f"{problem} and Port name different ports.", advice="Empty Port, or make it equal.")
+    chosen_port = port_of_url or port
+    suffix = "" if chosen_port in {None, _DEFAULT_PORTS[url.scheme]} else f":{chosen_port}"
+    return f"{url.scheme}://{f'[{host}]' if ':' in host else host}{suffix}"
 
 
-def _split_endpoint(endpoint: str, problem: str) -> SplitResult:
+def _split_endpoint(endpoint: str, problem: str) -> tuple[SplitResult, int | None]:
+    """Return the parts of an endpoint, and its port."""
     try:
         url = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
-        valid = bool(url.hostname and re.fullmatch(r"[A-Za-z0-9.:-]+", url.hostname)) and url.port != 0
+        valid = is_host(url.hostname or "") and not _KEY_LIKE.fullmatch(endpoint)
     except ValueError:
         valid = False
     if not valid:
         raise ImsConfigurationError(
-            f"{problem} is not a host name or URL. Give one such as ice.cn-shanghai.aliyuncs.com, or leave it empty."
+            f"{problem} is not a host name or URL.",
+            advice="Give one such as ice.cn-shanghai.aliyuncs.com, or leave it empty.",
         )
-    return url
+    try:
+        port = url.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ImsConfigurationError(
+            f"{problem} has a port that is not a number from 1 to {_HIGHEST_PORT}.",
+            advice="Correct the port, or remove it with its colon.",
+        )
+    return url, port

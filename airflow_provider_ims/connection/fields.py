@@ -23,7 +23,7 @@ DEFAULT_MAX_REQUESTS_PER_SECOND = 30.0
 HIGHEST_MAX_REQUESTS_PER_SECOND = 10_000.0
 
 UI_FIELD_BEHAVIOUR: dict[str, Any] = {
-    "hidden-fields": ["port", "schema", "extra"],
+    "hidden-fields": ["schema", "extra"],
     "relabeling": {
         "login": "Access key ID",
         "password": "Access key secret",
@@ -33,9 +33,13 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
         "login": "AccessKey ID of a RAM user",
         "password": "AccessKey secret of the RAM user",
         "host": "empty: computed from region and network",
+        "port": "443, the default; Airflow 3.3.2 tests no connection without a port",
     },
 }
-"""The standard fields: relabelled, or hidden if IMS does not use them."""
+"""The standard fields: relabelled, or hidden if IMS does not use them.
+
+Port is shown because the button that tests a connection fails without one in Airflow 3.3.2 (apache/airflow#73298).
+"""
 
 CONN_FIELDS: dict[str, dict[str, Any]] = {
     "region_id": {

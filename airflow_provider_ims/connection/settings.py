@@ -7,14 +7,20 @@ from environment variables, and the task would then run with another identity.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_ims.connection.credentials import AccessKey, parse_credentials
+from airflow_provider_ims.connection.credentials import (
+    ALIBABA_CLOUD_KEY_FIELDS,
+    AccessKey,
+    parse_credentials,
+)
 from airflow_provider_ims.connection.endpoint import is_loopback, parse_endpoint, parse_region
 from airflow_provider_ims.connection.fields import (
     CONN_FIELDS,
+    CONN_NAME,
     CONN_TYPE,
     DEFAULT_CONNECT_TIMEOUT,
     DEFAULT_MAX_REQUESTS_PER_SECOND,
@@ -29,8 +35,11 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
 ALIBABA_CLOUD_CONN_TYPE = "alibaba_cloud"
-"""Connection type of apache-airflow-providers-alibaba; it keeps the key pair in two extras."""
-ALIBABA_CLOUD_KEY_FIELDS = ("access_key_id", "access_key_secret")
+"""Connection type of apache-airflow-providers-alibaba."""
+_ALIBABA_CLOUD_EXTRAS = (*ALIBABA_CLOUD_KEY_FIELDS, "region", "endpoint")
+"""Its extras beside ``auth_type``. The ``endpoint``, like Schema (a bucket), is about OSS: not used here."""
+_TYPE = re.compile(r"[a-z_]{1,20}")
+_LONGEST_NAME = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +79,16 @@ def parse_connection(connection: Connection, region: str | None = None) -> ImsSe
     """
     where = f"Connection {connection.conn_id!r}"
     if connection.conn_type not in {CONN_TYPE, ALIBABA_CLOUD_CONN_TYPE}:
+        # A URI without a scheme has its user name here.
+        kind = f" {connection.conn_type!r}" if _TYPE.fullmatch(connection.conn_type or "") else ""
         raise ImsConfigurationError(
-            f"{where} has the type {connection.conn_type!r}. Choose the type {CONN_TYPE!r} (Alibaba Cloud IMS) "
-            f"or {ALIBABA_CLOUD_CONN_TYPE!r}."
+            f"{where} has the type{kind} of another service." if connection.conn_type else f"{where} has no type.",
+            advice=f"Choose the type {CONN_TYPE!r} ({CONN_NAME}) or {ALIBABA_CLOUD_CONN_TYPE!r}.",
+        )
+    if connection.schema and connection.conn_type == CONN_TYPE:
+        raise ImsConfigurationError(
+            f"{where} has a Schema, which is not used.",
+            advice="Empty it. The form shows Schema only while another type, such as Generic, is chosen.",
         )
     extra = _filled_extras(connection, where)
     chosen_region = parse_region(region, extra.get("region_id"), where)
@@ -97,15 +113,30 @@ def _filled_extras(connection: Connection, where: str) -> dict[str, Any]:
     """Return the extras that are filled in; the form saves an empty field as null or as an empty string."""
     try:
         extra = json.loads(connection.extra or "{}")
-    except ValueError:
-        raise ImsConfigurationError(f"{where}: its Extra is not valid JSON. Correct it.") from None
+    except (ValueError, RecursionError):
+        raise ImsConfigurationError(f"{where}: its Extra is not valid JSON.", advice="Correct it.") from None
     if not isinstance(extra, dict):
-        raise ImsConfigurationError(f"{where}: its Extra is not a JSON object. Correct it.")
-    known = [*CONN_FIELDS]
-    if connection.conn_type == ALIBABA_CLOUD_CONN_TYPE:
-        known += ALIBABA_CLOUD_KEY_FIELDS
+        raise ImsConfigurationError(f"{where}: its Extra is not a JSON object.", advice="Correct it.")
+    is_of_alibaba_provider = connection.conn_type == ALIBABA_CLOUD_CONN_TYPE
+    known = [*CONN_FIELDS, *(_ALIBABA_CLOUD_EXTRAS if is_of_alibaba_provider else ())]
     if unknown := sorted(extra.keys() - set(known)):
+        names = ", ".join(repr(name[:_LONGEST_NAME]) for name in unknown)
         raise ImsConfigurationError(
-            f"{where} has the unknown extra {', '.join(map(repr, unknown))}. Remove it; known are: {', '.join(known)}."
+            f"{where} has the unknown extra {names}.", advice=f"Remove it; known are: {', '.join(known)}."
         )
-    return {key: value for key, value in extra.items() if value is not None and value != ""}
+    filled = {key: value for key, value in extra.items() if value is not None and value != ""}
+    return _without_other_names(filled, where) if is_of_alibaba_provider else filled
+
+
+def _without_other_names(extra: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return the extras of a connection of apache-airflow-providers-alibaba by the names of this provider."""
+    extra = dict(extra)
+    region = extra.pop("region", None)
+    if region is not None and extra.setdefault("region_id", region) != region:
+        raise ImsConfigurationError(
+            f"{where} has different regions in the extras region and region_id.", advice="Remove one of them."
+        )
+    # That provider knows this value only; it says that the keys are in the extras.
+    if extra.get("auth_type") == "AK":
+        del extra["auth_type"]
+    return extra

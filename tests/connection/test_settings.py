@@ -39,6 +39,14 @@ def test_endpoint_of_every_documented_region_and_network(region: str, network: s
     ("host", "port", "endpoint"),
     [
         ("ice.cn-shanghai.aliyuncs.com", None, "https://ice.cn-shanghai.aliyuncs.com"),
+        ("ice.cn-shanghai.aliyuncs.com", 443, "https://ice.cn-shanghai.aliyuncs.com"),
+        ("https://proxy.example.com:443/", 443, "https://proxy.example.com"),
+        ("https://proxy.example.com:8443", 8443, "https://proxy.example.com:8443"),
+        ("https://proxy.example.com", "8443", "https://proxy.example.com:8443"),
+        ("https://proxy.example.com", 0, "https://proxy.example.com"),
+        ("http://127.0.0.1:80", None, "http://127.0.0.1"),
+        ("ims_proxy:8443", None, "https://ims_proxy:8443"),
+        (f"{'a' * 63}.example.com", None, f"https://{'a' * 63}.example.com"),
         ("https://proxy.example.com:8443", None, "https://proxy.example.com:8443"),
         ("https://proxy.example.com/", None, "https://proxy.example.com"),
         ("proxy.example.com", 8443, "https://proxy.example.com:8443"),
@@ -51,8 +59,8 @@ def test_endpoint_of_every_documented_region_and_network(region: str, network: s
         (" ICE.cn-shanghai.aliyuncs.com ", None, "https://ice.cn-shanghai.aliyuncs.com"),
     ],
 )
-def test_endpoint_can_be_given(host: str, port: int | None, endpoint: str) -> None:
-    """An endpoint in the connection is used; its scheme is https by default, and http for loopback only."""
+def test_endpoint_can_be_given(host: str, port: int | str | None, endpoint: str) -> None:
+    """An endpoint in the connection is used, with its port or Port; its scheme is https unless it says http."""
     assert parse(host=host, port=port).endpoint == endpoint
 
 
@@ -71,8 +79,18 @@ def test_endpoint_can_be_given(host: str, port: int | None, endpoint: str) -> No
         ("ftp://proxy.example.com", "scheme that is not https"),
         ("https://", "not a host name or URL"),
         ("https://exa mple.com", "not a host name or URL"),
-        ("https://example.com:99999", "not a host name or URL"),
+        ("https://example.com:99999", "has a port that is not a number from 1 to 65535"),
+        ("https://example.com:0", "has a port that is not a number from 1 to 65535"),
+        ("https://example.com:https", "has a port that is not a number from 1 to 65535"),
         ("https://[::1", "not a host name or URL"),
+        ("::1", "not a host name or URL"),
+        ("https://[1::2::3]", "not a host name or URL"),
+        (f"{'a' * 64}.example.com", "not a host name or URL"),
+        (".".join(["a" * 50] * 6), "not a host name or URL"),
+        ("a..example.com", "not a host name or URL"),
+        ("-a.example.com", "not a host name or URL"),
+        ("b\u00fccher.example.com", "not a host name or URL"),
+        ("\ud800.example.com", "not a host name or URL"),
         ("ice.cn-beijing.aliyuncs.com", "is in cn-beijing and the region is cn-shanghai"),
         ("ice.cn-beijing.aliyuncs.com.", "is in cn-beijing and the region is cn-shanghai"),
         ("ice-vpc.cn-beijing.aliyuncs.com", "is in cn-beijing and the region is cn-shanghai"),
@@ -92,15 +110,33 @@ def test_two_ports_are_refused() -> None:
         parse(host="https://proxy.example.com:1", port=2)
 
 
-def test_port_without_endpoint_is_refused() -> None:
-    """A port needs an endpoint."""
-    with pytest.raises(ImsConfigurationError, match="has a port and no Endpoint"):
+@pytest.mark.parametrize("port", [None, 0, "", 443, "443"])
+def test_port_without_endpoint_may_be_the_default(port: Any) -> None:
+    """Port may be filled in with 443 although Endpoint is empty: Airflow 3.3.2 tests no connection without a port."""
+    assert parse(port=port).endpoint == "https://ice.cn-shanghai.aliyuncs.com"
+
+
+def test_other_port_without_endpoint_is_refused() -> None:
+    """A port that the computed endpoint does not have needs an endpoint."""
+    with pytest.raises(ImsConfigurationError, match="has a Port other than 443 and no Endpoint"):
         parse(port=8123)
+
+
+@pytest.mark.parametrize(
+    "port", [-1, 65_536, 10**400, "99999", "x", "\u00b2", "\ud800", "9" * 5000, 1.5, True, False, [1]]
+)
+@pytest.mark.parametrize("host", [None, "proxy.example.com"])
+def test_port_that_does_not_exist_is_refused(port: Any, host: str | None) -> None:
+    """A port that is not a number from 1 to 65535 is refused, in whatever form a secrets backend gives it."""
+    connection = make_connection(host=host)
+    object.__setattr__(connection, "port", port)
+    with pytest.raises(ImsConfigurationError, match="Port is not a number from 1 to 65535"):
+        parse_connection(connection)
 
 
 def test_schema_is_refused() -> None:
     """A field that is not used must be empty."""
-    with pytest.raises(ImsConfigurationError, match="Schema is not used"):
+    with pytest.raises(ImsConfigurationError, match="has a Schema, which is not used"):
         parse(schema="https")
 
 
@@ -112,12 +148,24 @@ def test_region_argument_overrides_the_connection() -> None:
 
 def test_missing_region_is_refused() -> None:
     """Either the caller or the connection must give a region."""
-    with pytest.raises(ImsConfigurationError, match=r"No region: .*Fill in Region in the connection"):
+    with pytest.raises(
+        ImsConfigurationError, match=r"No region: .*Fill in Region \(extra region_id\) in the connection"
+    ):
         parse(extra={})
 
 
 @pytest.mark.parametrize(
-    "region", ["cn shanghai", "evil.example.com/", "CN-SHANGHAI", "shanghai", "cn-shanghai@x", "-"]
+    "region",
+    [
+        "cn shanghai",
+        "evil.example.com/",
+        "CN-SHANGHAI",
+        "shanghai",
+        "cn-shanghai@x",
+        "-",
+        f"cn-{'a' * 64}",
+        "cn-\ud800",
+    ],
 )
 def test_malformed_region_is_refused(region: str) -> None:
     """The region becomes part of a host name: only a valid region id is accepted, from caller and connection."""
@@ -157,9 +205,11 @@ def test_white_space_around_keys_is_removed() -> None:
         ({"password": None}, "lacks the Access key secret"),
         ({"password": ""}, "lacks the Access key secret"),
         ({"login": None, "password": None}, "lacks the Access key ID and the Access key secret"),
-        ({"login": "a b"}, "Access key ID must be text without spaces"),
-        ({"login": "a\nb"}, "Access key ID must be text without spaces"),
-        ({"password": f"{SECRET} {SECRET}"}, "Access key secret must be text without spaces"),
+        ({"login": "a b"}, "Access key ID must be ASCII text without spaces"),
+        ({"login": "LTAI\u00e9"}, "Access key ID must be ASCII text without spaces"),
+        ({"login": "LTAI\ud800"}, "Access key ID must be ASCII text without spaces"),
+        ({"login": "a\nb"}, "Access key ID must be ASCII text without spaces"),
+        ({"password": f"{SECRET} {SECRET}"}, "Access key secret must be ASCII text without spaces"),
     ],
 )
 def test_incomplete_or_malformed_key_pair_is_refused(
@@ -178,23 +228,31 @@ def test_incomplete_or_malformed_key_pair_is_refused(
     [
         ({"regionid": "cn-shanghai"}, "unknown extra 'regionid'. Remove it; known are: region_id, network"),
         ({"access_key_id": "x"}, "unknown extra 'access_key_id'"),
-        ({"network": "internal"}, "network is 'internal'. Choose one of: public, vpc"),
-        ({"network": ["vpc"]}, "network is"),
-        ({"auth_type": "ram"}, "auth_type is 'ram'. Choose one of: auto, access_key, sts"),
-        ({"auth_type": "sts"}, "auth_type sts and no security token"),
-        ({"auth_type": "access_key", "security_token": SECRET}, "auth_type access_key does not use one"),
-        ({"security_token": f"{SECRET} x"}, "security_token must be text without spaces"),
-        ({"read_timeout": 0}, "read_timeout is 0. Give seconds, more than 0 and at most 300"),
-        ({"read_timeout": True}, "read_timeout is True. Give seconds"),
-        ({"read_timeout": "nan"}, "read_timeout is 'nan'. Give seconds"),
-        ({"connect_timeout": "soon"}, "connect_timeout is 'soon'. Give seconds"),
-        ({"connect_timeout": 301}, "connect_timeout is 301. Give seconds"),
-        ({"connect_timeout": [1]}, "connect_timeout is"),
+        ({"network": "internal"}, "Network (extra network) has an unknown value. Choose one of: public, vpc"),
+        ({"network": "publc"}, "Network (extra network) has an unknown value ('publc'). Choose one of: public, vpc"),
+        ({"network": ["vpc"]}, "Network (extra network) has an unknown value."),
+        ({"auth_type": "STS"}, "Authentication (extra auth_type) has an unknown value ('STS'). Choose one of: auto"),
+        ({"auth_type": "AK"}, "Authentication (extra auth_type) has an unknown value. Choose one of: auto"),
+        ({"auth_type": "sts"}, "Authentication (extra auth_type) is sts, and there is no security token"),
+        ({"auth_type": "access_key", "security_token": SECRET}, "the value access_key of Authentication"),
+        ({"security_token": f"{SECRET} x"}, "STS security token (extra security_token) must be ASCII text"),
+        ({"region_id": "cn-shangai."}, "Region (extra region_id) is not a region id ('cn-shangai.')"),
+        ({"read_timeout": 0}, "Read timeout (extra read_timeout) has a wrong value (0). Give seconds, more than 0"),
+        ({"read_timeout": True}, "Read timeout (extra read_timeout) has a wrong value (True). Give seconds"),
+        ({"read_timeout": "nan"}, "Read timeout (extra read_timeout) has a wrong value ('nan'). Give seconds"),
+        ({"read_timeout": 10**400}, "Read timeout (extra read_timeout) has a wrong value. Give seconds"),
+        ({"connect_timeout": "9" * 400}, "Connect timeout (extra connect_timeout) has a wrong value. Give seconds"),
+        ({"connect_timeout": "soon"}, "Connect timeout (extra connect_timeout) has a wrong value. Give seconds"),
+        ({"connect_timeout": 301}, "Connect timeout (extra connect_timeout) has a wrong value (301). Give seconds"),
+        ({"connect_timeout": [1]}, "Connect timeout (extra connect_timeout) has a wrong value. Give seconds"),
         (
             {"max_requests_per_second": 0},
-            "max_requests_per_second is 0. Give a number, more than 0 and at most 10000",
+            "(extra max_requests_per_second) has a wrong value (0). Give a number, more than 0 and at most 10000",
         ),
-        ({"max_requests_per_second": "fast"}, "max_requests_per_second is 'fast'. Give a number"),
+        (
+            {"max_requests_per_second": "0,5"},
+            "(extra max_requests_per_second) has a wrong value ('0,5'). Give a number",
+        ),
     ],
 )
 def test_wrong_extra_is_refused(extra: dict[str, Any], message: str) -> None:
@@ -206,14 +264,45 @@ def test_wrong_extra_is_refused(extra: dict[str, Any], message: str) -> None:
     assert SECRET not in str(caught.value)
 
 
-def test_extra_that_is_not_a_json_object_is_refused() -> None:
+SOMEBODYS_SECRETS = ["kX3vQ9wLzR7bT2mN5pY8cF4hJ6dS1g", "hunter2", "swordfish", "pa$$ word", "LTAI5tCanary7Key9Id00000"]
+
+
+@pytest.mark.parametrize("secret", SOMEBODYS_SECRETS)
+@pytest.mark.parametrize("field", ["login", "host", "port", "schema", "extra", *CONN_FIELDS])
+def test_secret_in_the_wrong_field_is_not_repeated(field: str, secret: str) -> None:
+    """A secret that was filled in at the wrong place is in no error."""
+    extra = {"region_id": "cn-shanghai", **({field: secret} if field in CONN_FIELDS else {})}
+    connection = make_connection(extra=extra)
+    if field not in CONN_FIELDS:
+        object.__setattr__(connection, field, f"{secret} x" if field == "login" else secret)
+    message = ""
+    try:
+        parse_connection(connection)
+    except ImsConfigurationError as error:
+        message = str(error).lower()
+    assert secret.lower() not in message
+
+
+@pytest.mark.parametrize("key", ["kX3vQ9wLzR7bT2mN5pY8cF4hJ6dS1g", "LTAI5tCanary7Key9Id00000"])
+def test_key_in_the_endpoint_is_refused(key: str) -> None:
+    """A key that was filled in as Endpoint does not become a host name, which would be sent to the DNS."""
+    with pytest.raises(ImsConfigurationError, match="Endpoint is not a host name or URL"):
+        parse(host=key)
+
+
+@pytest.mark.parametrize("extra", ["[" * 100_000, f'{{"read_timeout": {"9" * 5000}}}', "{"])
+def test_extra_that_is_not_json_is_refused(extra: str) -> None:
     """An extra that is not valid JSON is an error, not an empty extra."""
-    with pytest.raises(ImsConfigurationError, match="is not a JSON object"):
-        parse(extra='["region_id"]')
     broken = make_connection()
-    object.__setattr__(broken, "extra", "{")  # Airflow 3 refuses it in the constructor, a secrets backend may not
+    object.__setattr__(broken, "extra", extra)  # Airflow 3 refuses it in the constructor, a secrets backend may not
     with pytest.raises(ImsConfigurationError, match="is not valid JSON"):
         parse_connection(broken)
+
+
+def test_extra_that_is_not_a_json_object_is_refused() -> None:
+    """An extra that is JSON and no object is an error, not an empty extra."""
+    with pytest.raises(ImsConfigurationError, match="is not a JSON object"):
+        parse(extra='["region_id"]')
 
 
 def test_empty_form_fields_are_unset() -> None:
@@ -236,22 +325,80 @@ def test_rate_limit_has_a_default_and_may_be_below_one() -> None:
     assert parse(extra={"region_id": "cn-shanghai", "max_requests_per_second": "0.5"}).max_requests_per_second == 0.5
 
 
-def test_connection_of_the_alibaba_provider_is_accepted() -> None:
-    """A connection of type alibaba_cloud has its key pair in two extras."""
-    settings = parse(
-        conn_type="alibaba_cloud",
-        login=None,
-        password=None,
-        extra={"access_key_id": "LTAIother", "access_key_secret": SECRET, "region_id": "cn-beijing"},
-    )
+ALIBABA_CLOUD_KEYS = {"access_key_id": "LTAIother", "access_key_secret": SECRET}
+
+
+def parse_alibaba_cloud(extra: dict[str, Any], region: str | None = None, **fields: Any) -> ImsSettings:
+    """Parse a connection of type alibaba_cloud, which has no login and password unless they are given."""
+    return parse(region, **{"conn_type": "alibaba_cloud", "login": None, "password": None, "extra": extra, **fields})
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"region_id": "cn-beijing"},
+        {"region": "cn-beijing"},
+        {"region": "cn-beijing", "region_id": "cn-beijing", "auth_type": ""},
+        {"auth_type": "AK", "region": "cn-beijing"},
+        {"auth_type": "AK", "region": "cn-beijing", "endpoint": "oss-cn-beijing.aliyuncs.com"},
+    ],
+)
+@pytest.mark.parametrize("bucket", [None, "rights-evidence"])
+def test_connection_of_the_alibaba_provider_is_accepted(extra: dict[str, Any], bucket: str | None) -> None:
+    """A connection is read as apache-airflow-providers-alibaba documents it: keys in extras, AK, region, a bucket."""
+    settings = parse_alibaba_cloud({**ALIBABA_CLOUD_KEYS, **extra}, schema=bucket)
     assert settings.credentials == AccessKey("LTAIother", SECRET)
     assert settings.region == "cn-beijing"
+    assert settings.endpoint == "https://ice.cn-beijing.aliyuncs.com"
+
+
+def test_connection_of_the_alibaba_provider_may_have_a_token() -> None:
+    """A security token beside the keys makes them temporary ones, also with the auth_type of that provider."""
+    extra = {**ALIBABA_CLOUD_KEYS, "auth_type": "AK", "region": "cn-beijing", "security_token": "tok"}
+    assert parse_alibaba_cloud(extra).credentials == AccessKey("LTAIother", SECRET, "tok")
+
+
+def test_connection_of_the_alibaba_provider_may_have_login_and_password() -> None:
+    """Login and Password are the keys if the extras have none."""
+    fields = {"login": "LTAIkey", "password": SECRET}
+    assert parse_alibaba_cloud({"region": "cn-beijing"}, **fields).credentials == AccessKey("LTAIkey", SECRET)
+
+
+@pytest.mark.parametrize("in_fields", [{"login": "LTAIkey"}, {"password": "x"}, {"login": "LTAIkey", "password": "x"}])
+@pytest.mark.parametrize("names", [["access_key_id"], ["access_key_secret"], ["access_key_id", "access_key_secret"]])
+def test_two_key_pairs_are_refused(in_fields: dict[str, str], names: list[str]) -> None:
+    """Keys in the fields and in the extras are an error: a mix would be the identity of nobody."""
+    extra = {"region": "cn-beijing", **{name: ALIBABA_CLOUD_KEYS[name] for name in names}}
+    with pytest.raises(ImsConfigurationError, match="has keys in Login or Password, and also in the extra") as caught:
+        parse_alibaba_cloud(extra, **in_fields)
+    assert SECRET not in str(caught.value)
+
+
+def test_half_pair_in_the_extras_is_refused() -> None:
+    """A missing extra is named by its key."""
+    with pytest.raises(ImsConfigurationError, match=r"lacks the Access key ID \(extra access_key_id\)"):
+        parse_alibaba_cloud({"region": "cn-beijing", "access_key_secret": SECRET})
+
+
+def test_two_regions_are_refused() -> None:
+    """The region by the name of that provider and by ours must not differ."""
+    with pytest.raises(ImsConfigurationError, match="has different regions in the extras region and region_id"):
+        parse_alibaba_cloud({**ALIBABA_CLOUD_KEYS, "region": "cn-beijing", "region_id": "cn-shanghai"})
+
+
+def test_names_of_the_alibaba_provider_are_unknown_to_other_connections() -> None:
+    """A connection of type ims has its keys and its region in the fields of the form only."""
+    for name in ("access_key_id", "access_key_secret", "region", "endpoint"):
+        with pytest.raises(ImsConfigurationError, match=f"has the unknown extra '{name}'"):
+            parse(extra={"region_id": "cn-shanghai", name: "x"})
 
 
 def test_connection_of_another_type_is_refused() -> None:
     """A connection of another type is refused: its keys belong to another service."""
-    with pytest.raises(ImsConfigurationError, match=r"has the type 'aws'. Choose the type 'ims'"):
+    with pytest.raises(ImsConfigurationError, match=r"has the type 'aws' of another service\. Choose the type 'ims'"):
         parse(conn_type="aws")
+    with pytest.raises(ImsConfigurationError, match=r"has no type\. Choose the type 'ims'"):
+        parse(conn_type="")
 
 
 def test_repr_of_settings_has_no_secret() -> None:

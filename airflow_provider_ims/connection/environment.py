@@ -1,0 +1,81 @@
+"""Why Airflow cannot read a connection from the environment: it logs the reason and says that there is none."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow_provider_ims.connection.endpoint import parse_port
+from airflow_provider_ims.exceptions import ImsConfigurationError
+
+PREFIX = "AIRFLOW_CONN_"
+_TEXTS = ("conn_type", "description", "host", "login", "password", "schema")
+_FIELDS = frozenset({*_TEXTS, "port", "extra"})
+_AS_JSON = (
+    'Write it as JSON: {"conn_type": "ims", "login": "<id>", "password": "<secret>", '
+    '"extra": {"region_id": "<region>"}}.'
+)
+_MOST_SCHEMES = 2
+"""Airflow's URI has the connection type as its scheme, and may have one before the host."""
+_MOST_NAMES = 5
+_LONGEST_NAME = 40
+
+
+def check_environment(conn_id: str) -> None:
+    """Check the environment variable of a connection that Airflow does not find.
+
+    :param conn_id: id of the connection
+    :raises ImsConfigurationError: if there is a variable and Airflow cannot read it; its value may be secret
+    """
+    name = f"{PREFIX}{conn_id.upper()}"
+    value = os.environ.get(name, "").strip()
+    where = f"Connection {conn_id!r} (environment variable {name})"
+    if value.startswith("{"):
+        _check_json(value, where)
+    else:
+        _check_uri(value, where)
+
+
+def _check_json(value: str, where: str) -> None:
+    try:
+        fields: dict[str, Any] = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        place = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise ImsConfigurationError(f"{where} is not valid JSON{place}.", advice="Correct it.") from None
+    if not _is_utf8(json.dumps(fields, ensure_ascii=False)):
+        raise ImsConfigurationError(
+            f"{where} has characters that UTF-8 cannot write (half of a surrogate pair).", advice="Remove them."
+        )
+    if unknown := sorted(fields.keys() - _FIELDS):
+        names = ", ".join(repr(name[:_LONGEST_NAME]) for name in unknown[:_MOST_NAMES])
+        raise ImsConfigurationError(
+            f"{where} has the unknown field {names}.",
+            advice="Move it into the object extra if the provider has such an extra, or remove it.",
+        )
+    parse_port(fields.get("port"), where)
+    if wrong := [name for name in _TEXTS if not isinstance(fields.get(name), str | None)]:
+        raise ImsConfigurationError(f"{where}: {', '.join(wrong)} must be text.", advice="Write it in quotes.")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_uri(value: str, where: str) -> None:
+    try:
+        url = urlsplit(value)
+        valid = value.count("://") <= _MOST_SCHEMES
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ImsConfigurationError(f"{where} is not a valid URI.", advice=_AS_JSON)
+    try:
+        _ = url.port
+    except ValueError:
+        parse_port(url.netloc.rpartition(":")[2], where)
