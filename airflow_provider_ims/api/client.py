@@ -17,7 +17,8 @@ from yarl import URL
 
 from airflow_provider_ims.api.protocol import decode, encode, may_have_been_carried_out
 from airflow_provider_ims.api.rate_limit import IN_FLIGHT, RateLimiter
-from airflow_provider_ims.api.redact import Redactor
+from airflow_provider_ims.api.redact import MARK, Redactor, log_text
+from airflow_provider_ims.connection.endpoint import is_host
 from airflow_provider_ims.exceptions import (
     ImsConfigurationError,
     ImsError,
@@ -50,14 +51,25 @@ class ImsClient:
         self._settings = settings
         self._proxy = _proxy(settings)
         self._rate_limiter = RateLimiter(settings.max_requests_per_second)
-        self.redact = Redactor(settings.credentials).redact
-        """Takes secrets out of a text of the service."""
+        self._redactor = Redactor(settings.credentials)
         self._session: aiohttp.ClientSession | None = None
 
     @property
     def settings(self) -> ImsSettings:
         """Endpoint, credentials and limits."""
         return self._settings
+
+    def redact(self, text: str) -> str:
+        """Return a text for a log or a message: one line, shortened, without secrets and signatures."""
+        return log_text(self._redactor.redact(text))
+
+    log_text = staticmethod(log_text)
+    """The same for texts of responses, which have no secrets any more."""
+
+    @staticmethod
+    def is_redacted(text: str) -> bool:
+        """Whether a text of a response is not what the service sent: it had a secret in it."""
+        return MARK in text
 
     async def __aenter__(self) -> Self:
         return self
@@ -183,15 +195,16 @@ class ImsClient:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             failure = self._transport_error(request, error, connector)
         else:
+            redactor = self._redactor.with_signature(http.signature)
             return decode(
-                request, region=settings.region, status=status, headers=headers, body=body, redact=self.redact
+                request, region=settings.region, status=status, headers=headers, body=body, redact=redactor.redact
             )
         raise failure
 
     def _transport_error(
         self, request: ApiRequest, error: Exception, connector: _SubmissionConnector | None
     ) -> ImsTransportError:
-        host, why = urlsplit(self._settings.endpoint).netloc, self.redact(_cause(error))
+        host, why = urlsplit(self._settings.endpoint).netloc, self.redact(_cause(error, self._proxy))
         # aiohttp tells a connection that was not opened by the class of the error; a submission needs certainty.
         sent = not isinstance(error, _NOT_CONNECTED) if connector is None else connector.is_open
         if not sent:
@@ -273,28 +286,45 @@ def _proxy(settings: ImsSettings) -> URL | None:
         return None
     try:
         proxy = URL(value if "://" in value else f"http://{value}")
-        usable = proxy.scheme in {"http", "https"} and bool(proxy.host)
+        # aiohttp sends user and password as Latin-1.
+        f"{proxy.user}{proxy.password}".encode("latin-1")
+        usable = proxy.scheme in {"http", "https"} and is_host(proxy.raw_host or "") and proxy.port != 0
     except ValueError:
         usable = False
     if not usable:
         raise ImsConfigurationError(
-            f"The proxy that the environment names for {endpoint.scheme} (HTTPS_PROXY or ALL_PROXY) is not an http:// "
-            f"or https:// URL. Correct it, or add {endpoint.hostname} to NO_PROXY."
+            f"The proxy that the environment names for {endpoint.scheme} (HTTPS_PROXY or ALL_PROXY) is not a valid "
+            f"http:// or https:// URL.",
+            advice=f"Correct it, or add {endpoint.hostname} to NO_PROXY.",
         )
     return proxy
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: Exception, proxy: URL | None) -> str:
     """Say in a few words what happened on the wire, without the addresses and headers that some exceptions print."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"its certificate was refused ({error.certificate_error})"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "its name could not be resolved"
     if isinstance(error, aiohttp.ClientConnectorError):
-        via = "the proxy: " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
-        return f"{via}{error.os_error.strerror or type(error.os_error).__name__}"
+        # The names of all other hosts are looked up by the proxy.
+        is_of_proxy = proxy is not None and error.host in {proxy.host, proxy.raw_host} and error.port == proxy.port
+        return f"{'the proxy: ' if is_of_proxy else ''}{_connector_cause(error)}"
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy's response was HTTP {error.status}"
     if isinstance(error, TimeoutError):
         return "it did not respond in time"
     return f"the connection broke ({type(error).__name__})"
+
+
+def _connector_cause(error: aiohttp.ClientConnectorError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name could not be resolved"
+    cause = error.os_error
+    reason = getattr(cause, "reason", None) or type(cause).__name__
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"its certificate was refused ({getattr(cause, 'verify_message', reason)})"
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return _NOT_TLS_TEXT if reason in _NOT_TLS else f"the TLS handshake failed ({reason})"
+    return cause.strerror or type(cause).__name__
+
+
+_NOT_TLS_TEXT = "it does not speak TLS at this port, which https needs"
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+"""What OpenSSL says when the response is plain HTTP."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ims import __version__
 from airflow_provider_ims.api.clean import clean
+from airflow_provider_ims.api.redact import log_text, redact_texts
+from airflow_provider_ims.api.refusal import explain_refusal
 from airflow_provider_ims.api.signature import percent_encode, signed_headers
 from airflow_provider_ims.exceptions import (
     ImsApiError,
@@ -34,6 +36,8 @@ API_VERSION = "2020-11-09"
 USER_AGENT = f"airflow-provider-ims/{__version__}"
 # Responses have some hundred bytes: compressing them is not worth the CPU time.
 _UNSIGNED_HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": USER_AGENT}
+_MILLISECONDS = re.compile(r"[0-9]{1,8}")
+_ACTION = re.compile(r"[A-Za-z][A-Za-z0-9]{0,99}")
 _READS = ("Query", "Get", "List", "Describe", "Search")
 
 
@@ -76,6 +80,11 @@ class HttpRequest:
     headers: dict[str, str]
     body: bytes
 
+    @property
+    def signature(self) -> str:
+        """The signature of the request, which a response may repeat."""
+        return self.headers["authorization"].rpartition("=")[2]
+
 
 def encode(request: ApiRequest, *, endpoint: str, key: AccessKey, date: str, nonce: str) -> HttpRequest:
     """Return the signed HTTP request of a call.
@@ -87,6 +96,12 @@ def encode(request: ApiRequest, *, endpoint: str, key: AccessKey, date: str, non
     :param nonce: a text that no other request has
     :raises ImsConfigurationError: if a parameter cannot be sent
     """
+    # The action becomes a header: a line break in it would end the header.
+    if not _ACTION.fullmatch(str(request.action)):
+        raise ImsConfigurationError(
+            "The name of the action is not one of the API: it must be letters and digits.",
+            advice="Use a name such as GetMediaInfo.",
+        )
     texts = _as_texts(request)
     in_body = {name: texts.pop(name) for name in request.body_parameters & texts.keys()}
     query, body = percent_encode(texts), percent_encode(in_body).encode() if in_body else b""
@@ -112,7 +127,7 @@ def decode(
     body: bytes,
     redact: Callable[[str], str],
 ) -> dict[str, Any]:
-    """Return the response body of a call that succeeded.
+    """Return the response body of a call that succeeded, without secrets.
 
     :param request: the call
     :param region: region of the call, for messages
@@ -122,15 +137,29 @@ def decode(
     :param redact: takes secrets out of a text of the service
     :raises ImsApiError: if the response is an error or cannot be used, see its subclasses
     """
-    try:
-        content = clean(json.loads(body))
-    except (ValueError, RecursionError):
-        content = None
+    content = read_json(body, redact)
     if not isinstance(content, dict) or not _string(content, "RequestId"):
-        raise _foreign_error(request, region, status, headers, content, body, redact)
+        raise _foreign_error(request, region, status, headers, content, body, lambda text: log_text(redact(text)))
     if status in HTTP_SUCCESS and not _is_error(content):
         return content
-    raise _service_error(request, region, status, headers, content, redact)
+    raise _service_error(request, region, status, headers, content, log_text)
+
+
+def read_json(body: bytes, redact: Callable[[str], str]) -> Any:
+    """Return the JSON of a response, clean and without secrets; None if it is none.
+
+    Everything that a response brings comes from here, so that nothing else has to redact it.
+
+    :param body: the body of the response
+    :param redact: takes secrets out of a text of the service
+    """
+    try:
+        text = body.decode(json.detect_encoding(body), "surrogatepass")
+        content = clean(json.loads(text))
+    except (ValueError, RecursionError):
+        return None
+    # Almost all responses have no secret: the whole body is searched at once.
+    return content if redact(text) == text else redact_texts(content, redact)
 
 
 def _foreign_error(
@@ -171,15 +200,18 @@ def _service_error(
     rule = next((rule for rule in _RULES if code and rule.codes.fullmatch(code)), None)
     kind = rule.kind if rule else _class_without_rule(code, status)
     code = code and redact(code)
+    refusal = explain_refusal(code, request.action) if kind is ImsCredentialsError else None
     if code:
-        what = f"was refused: {code}: {redact(_string(content, 'Message') or 'no message')}"
+        # A refused signature comes with the signed request: long, of no use, and full of secrets.
+        message = redact(_SIGNED_REQUEST.sub("", _string(content, "Message") or "no message"))
+        what = f"was refused: {refusal.problem if refusal else code}: {message}"
     else:
         what = f"got a response with HTTP {status} and no error code"
     recommend = _string(content, "Recommend")
     diagnosis = f" Diagnosis: {redact(recommend)}." if recommend else ""
     return kind(
         f"{request.description} in {region} {what} (RequestId {request_id}, HTTP {status}).{diagnosis}",
-        advice=_advice(kind, code, request.action),
+        advice=refusal.advice if refusal else _ADVICE.get(kind, _OTHER_ADVICE),
         action=request.action,
         code=code,
         request_id=request_id,
@@ -230,7 +262,7 @@ _RULES = (
     _rule(r"(Invalid|.*\.)?Job(Id)?\.?NotFound(\..*)?", ImsNotFoundError, is_rejection=True),
     _rule(r"(Invalid|Missing|Unsupported)[A-Za-z]*(\..*)?", ImsRequestError, is_rejection=True),
 )
-_PERMISSION = re.compile(r"(Forbidden|NoPermission|PermissionDenied)(\.RAM|\.NoPermission)?")
+_SIGNED_REQUEST = re.compile(r"(?is)\s*(server\s+)?(string\s?to\s?sign|canonical\s?request)\b.*")
 _SUCCESS_CODES = frozenset({"ok", "success", "200"})
 HTTP_SUCCESS = range(200, 300)
 HTTP_TOO_MANY_REQUESTS = 429
@@ -275,20 +307,32 @@ def _as_texts(request: ApiRequest) -> dict[str, str]:
     """Return the parameters as the RPC style sends them: text, with objects and lists as JSON."""
     texts = {}
     for name, value in request.params.items():
-        match value:
-            case None:
-                continue
-            case str():
-                text = value
-            case _:
-                try:
-                    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-                except (TypeError, ValueError, RecursionError) as error:
-                    raise ImsConfigurationError(
-                        f"Parameter {name} of {request.action} cannot be sent as JSON: {error}. Use plain values."
-                    ) from None
-        texts[name] = text
+        if value is None:
+            continue
+        try:
+            text = value if isinstance(value, str) else _as_json(value)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ImsConfigurationError(
+                f"Parameter {name} of {request.action} cannot be sent as JSON: {error}.", advice="Use plain values."
+            ) from None
+        if not _is_utf8(f"{name}{text}"):
+            raise ImsConfigurationError(
+                f"Parameter {name!r} of {request.action} has characters that UTF-8 cannot write.", advice="Remove them."
+            )
+        texts[str(name)] = text
     return texts
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_error(content: Mapping[str, Any]) -> bool:
@@ -310,15 +354,6 @@ def _class_without_rule(code: str | None, status: int) -> type[ImsApiError]:
     return ImsApiError if code or status in HTTP_CLIENT_ERRORS else ImsServiceError
 
 
-def _advice(kind: type[ImsApiError], code: str | None, action: str) -> str:
-    if kind is ImsCredentialsError:
-        if code and _PERMISSION.fullmatch(code):
-            return f"Grant the RAM action ice:{action} on the resource * to the identity of the connection."
-        if code and code.startswith("InvalidTimeStamp"):
-            return "Set the clock of this machine: it is more than 15 minutes off."
-    return _ADVICE.get(kind, _OTHER_ADVICE)
-
-
 def _describe(body: bytes) -> str:
     """Describe an unreadable body without repeating it: it may come from a proxy and mirror the request."""
     if not body.strip():
@@ -329,4 +364,5 @@ def _describe(body: bytes) -> str:
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the pause that a throttled response requests, in seconds; the header has milliseconds."""
     value = headers.get("x-acs-retry-after", "")
-    return int(value) / 1000 if value.isascii() and value.isdigit() and int(value) > 0 else None
+    # More digits than a day has milliseconds are no pause; a number of 400 digits would not even fit into a float.
+    return int(value) / 1000 if _MILLISECONDS.fullmatch(value) and int(value) > 0 else None

@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 
 from airflow_provider_ims.api.blocking import run_blocking
 from airflow_provider_ims.api.pool import ClientPool
+from airflow_provider_ims.api.refusal import explain_refusal
 from airflow_provider_ims.connection.fields import CONN_FIELDS, CONN_NAME, CONN_TYPE, UI_FIELD_BEHAVIOUR
 from airflow_provider_ims.exceptions import (
     ImsConnectionNotFoundError,
@@ -148,10 +149,11 @@ class ImsHook(BaseHook):
                 log.warning("%s", unknown)
             raise unknown from None
         accepted = read_submission(job, response)
-        if accepted is None:
+        if accepted is None or client.is_redacted(accepted.job_id):
             message = client.redact(str(response.get("Message")))
             found = find_job_id(job, response)
-            what = "no JobId" if found is None else f"the JobId {client.redact(found)}, of an unexpected type"
+            form = "of an unexpected type" if accepted is None else "which repeats a secret of the connection"
+            what = "no JobId" if found is None else f"the JobId {client.redact(found)}, {form}"
             why = f"The response of the service has {what} (Message {message!r})."
             raise _unknown(request, why, observer, request_id(response))
         return accepted
@@ -180,7 +182,7 @@ class ImsHook(BaseHook):
         action = query_action(job)
         client = await self._client()
         response = await client.call(_api_request(action, {job.query_parameter: job_id}, f"job {job_id}"))
-        return read_snapshot(job, job_id, response, redact=client.redact)
+        return read_snapshot(job, job_id, response, redact=client.log_text)
 
     def query(self, job_type: str | JobType, job_id: str) -> JobSnapshot:
         """Poll a job once.
@@ -264,11 +266,13 @@ class ImsHook(BaseHook):
     # ---- transport
 
     def _read_settings(self) -> ImsSettings:
+        from airflow_provider_ims.connection.environment import check_environment  # noqa: PLC0415 - as below
         from airflow_provider_ims.connection.settings import parse_connection  # noqa: PLC0415 - not to parse a DAG file
 
         try:
             connection = self.get_connection(self.ims_conn_id)
         except AirflowNotFoundException:
+            check_environment(self.ims_conn_id)
             raise ImsConnectionNotFoundError(
                 f"Airflow finds no connection {self.ims_conn_id!r}: none has this id, its value cannot be read, or the "
                 f"API server or the secrets backend is down.",
@@ -284,7 +288,11 @@ class ImsHook(BaseHook):
     async def _probe(self) -> tuple[bool, str]:
         response = await self._send("QueryCopyrightJobList", {"PageSize": 1})
         settings = self.settings
-        if (status := response.get("StatusCode", 200)) != 200:  # noqa: PLR2004 - the one value that is documented
+        # Any server may send JSON with a RequestId. Only this action's own response has a StatusCode too.
+        status = response.get("StatusCode")
+        if status is None:
+            return False, f"The response of {settings.endpoint} is not from IMS: it has no StatusCode. Check Endpoint."
+        if str(status) != "200":
             client = await self._client()
             text = client.redact(f"StatusCode {status}: {response.get('Message')}")
             return False, f"The response of {settings.endpoint} has {text}"
@@ -402,16 +410,14 @@ def _load_transport() -> None:
 def _test_failure(error: ImsError) -> str:
     """Say in one line why the connection test failed."""
     match error:
-        case ImsCredentialsError(code=str(code)) if code.startswith("InvalidAccessKeyId"):
-            text = f"Wrong access key ID: the service does not know it ({code})."
-        case ImsCredentialsError(code=str(code)) if code.startswith(("SignatureDoesNotMatch", "IncompleteSignature")):
-            text = f"Wrong access key secret: the signature was refused ({code})."
-        case ImsCredentialsError(code=str(code)) if code.startswith(("Forbidden", "NoPermission", "PermissionDenied")):
-            text = f"The keys are right and lack permission ({code}). Grant ice:QueryCopyrightJobList to their owner."
+        case ImsCredentialsError() if refusal := explain_refusal(error.code, error.action):
+            return f"{refusal.problem}. {refusal.advice}"
         case ImsRequestError(code=str(code)) if code.startswith(("Unsupported", "InvalidAction", "InvalidApi")):
-            text = f"Wrong region: it does not offer watermark jobs ({code}). Use cn-shanghai or cn-beijing."
+            return (
+                f"Wrong region: it does not offer watermark jobs ({code}). "
+                "Set Region to cn-shanghai or cn-beijing, and empty Endpoint or give one of that region."
+            )
         case ImsTransportError():
-            text = f"Unreachable: {error}"
+            return f"Unreachable: {error}"
         case _:
-            text = str(error)
-    return text
+            return str(error)

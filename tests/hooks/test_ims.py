@@ -21,6 +21,7 @@ from airflow_provider_ims.exceptions import (
     ImsCredentialsError,
     ImsNotFoundError,
     ImsSubmitUnknownError,
+    ImsThrottledError,
     ImsTransportError,
 )
 from airflow_provider_ims.hooks.ims import ImsHook
@@ -191,7 +192,10 @@ def test_connection_test_says_what_is_wrong(fields: dict[str, Any], message: str
 @pytest.mark.parametrize(
     ("status", "code", "message"),
     [
-        (403, "Forbidden.RAM", "lack permission (Forbidden.RAM). Grant ice:QueryCopyrightJobList"),
+        (403, "Forbidden.RAM", "lack permission (Forbidden.RAM). Grant the RAM action ice:QueryCopyrightJobList on"),
+        (403, "Forbidden.SubscriptionRequired", "was refused: Forbidden.SubscriptionRequired: m"),
+        (400, "InvalidAccessKeyId.Inactive", "Disabled access key: "),
+        (400, "InvalidSecurityToken.Expired", "Wrong STS security token: "),
         (400, "UnsupportedOperation", "Wrong region: it does not offer watermark jobs"),
         (404, "InvalidAction.NotFound", "Wrong region: it does not offer watermark jobs"),
         (503, "ServiceUnavailable", "was refused: ServiceUnavailable"),
@@ -271,10 +275,143 @@ def test_ctrl_c_raises_keyboard_interrupt(ims_emulator: EmulatorProcess) -> None
     timer.join()
 
 
-def test_connection_test_reads_the_status_code(ims_emulator: EmulatorProcess) -> None:
-    """An HTTP success with a StatusCode that is not 200 fails the connection test."""
-    ims_emulator.fault(LIST, "answer", status=200, body='{"RequestId": "R", "StatusCode": 403, "Message": "no"}')
-    assert ImsHook().test_connection() == (False, f"The response of {ims_emulator.endpoint} has StatusCode 403: no")
+@pytest.mark.parametrize(
+    ("status", "body", "message"),
+    [
+        (200, '{"RequestId": "R", "StatusCode": 403, "Message": "no"}', "has StatusCode 403: no"),
+        (200, '{"RequestId": "R"}', "is not from IMS: it has no StatusCode. Check Endpoint."),
+        (200, '{"RequestId": "R", "Success": false}', "is not from IMS: it has no StatusCode. Check Endpoint."),
+        (200, '{"RequestId": "R", "Data": []}', "is not from IMS: it has no StatusCode. Check Endpoint."),
+        (200, '{"StatusCode": 200, "Data": []}', "which is not the service's JSON object"),
+        (200, "<html>ok</html>", "which is not the service's JSON object"),
+        (200, "", "which is not the service's JSON object"),
+        (204, "", "which is not the service's JSON object"),
+        (302, '{"RequestId": "R", "StatusCode": 200}', "HTTP 302"),
+    ],
+)
+def test_connection_test_succeeds_only_with_a_response_of_the_service(
+    status: int, body: str, message: str, ims_emulator: EmulatorProcess
+) -> None:
+    """A response that is not the one of the service, such as that of a login page, fails the connection test."""
+    ims_emulator.fault(LIST, "answer", status=status, body=body)
+    ok, text = ImsHook().test_connection()
+    assert not ok
+    assert message in text
+
+
+@pytest.mark.parametrize("fields", [{"password": "canary"}, {"login": "LTAInobody"}])
+def test_error_of_a_task_says_what_the_connection_test_says(
+    fields: dict[str, Any], connect: Callable[..., None]
+) -> None:
+    """Wrong keys have the same words in a task and in the connection test, without the signed request."""
+    connect(**fields)
+    _, text = ImsHook().test_connection()
+    with pytest.raises(ImsCredentialsError) as caught:
+        ImsHook().submit_copyright_extract_job(MEDIA)
+    what, advice = text.split(". ", 1)
+    assert f"{SUBMIT} of oss://rights-evidence/clip.mp4 in cn-shanghai was refused: {what}: " in str(caught.value)
+    assert str(caught.value).endswith(advice)
+    assert "canonical" not in str(caught.value).lower()
+
+
+def test_http_endpoint_with_https_says_so(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> None:
+    """An endpoint that speaks plain HTTP is named as that, not by the constant of OpenSSL."""
+    connect(host=ims_emulator.endpoint.replace("http://", "https://"))
+    _, text = ImsHook().test_connection()
+    assert "could not be reached: it does not speak TLS at this port, which https needs" in text
+
+
+@pytest.mark.parametrize("proxy", ["http://proxy.invalid:3128", "https://user:canary@proxy.invalid", "proxy.invalid"])
+def test_name_of_the_proxy_is_not_taken_for_that_of_the_service(
+    proxy: str, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the name of the proxy cannot be resolved, the error says that it is the proxy's."""
+    connect(host="https://ims.invalid")
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    _, text = ImsHook().test_connection()
+    assert "ims.invalid could not be reached: the proxy: its name could not be resolved" in text
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        f"http://{'a' * 64}.example.com",
+        "http://a..b",
+        "http://-a.b:1",
+        "http://proxy:0",
+        "http://proxy:99999",
+        "http://prox y",
+        "http://[::1",
+        "http://user:canary\u4e2d@127.0.0.1:1",
+        "http://127.0.0.1:1\r\nX: canary",
+        "http://\udc80canary",
+        "://canary",
+    ],
+)
+def test_odd_proxy_is_a_configuration_error(
+    proxy: str, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that cannot be used is an error of ours that does not repeat it, not one of a library."""
+    connect(host="https://ims.invalid")
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(
+        ImsConfigurationError, match=r"HTTPS_PROXY or ALL_PROXY.*or add ims.invalid to NO_PROXY"
+    ) as caught:
+        ImsHook().call(LIST)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("action", ["Query\nX", "Query\r\nx-acs-version: canary", "Qu\u00e9ry", "Q\ud800", "", "Get X"])
+def test_odd_action_is_a_configuration_error(action: str, ims_emulator: EmulatorProcess) -> None:
+    """The name of an action becomes a header: only letters and digits are sent."""
+    with pytest.raises(ImsConfigurationError, match="The name of the action is not one of the API"):
+        ImsHook().call(action)
+    assert ims_emulator.requests() == []
+
+
+@pytest.mark.parametrize("params", [{"X": "\ud800"}, {"X": {"k": "\ud800"}}, {"\ud800": "x"}])
+def test_parameter_that_is_not_utf8_is_a_configuration_error(
+    params: dict[str, Any], ims_emulator: EmulatorProcess
+) -> None:
+    """A parameter with half of a surrogate pair, as from a damaged file name, is an error of ours."""
+    with pytest.raises(ImsConfigurationError, match="has characters that UTF-8 cannot write"):
+        ImsHook().call(LIST, params)
+    assert ims_emulator.requests() == []
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_absurd_retry_after_is_ignored(digits: int, ims_emulator: EmulatorProcess) -> None:
+    """A retry-after that no float can hold is ignored."""
+    body = '{"RequestId": "R", "Code": "Throttling.User", "Message": "m"}'
+    ims_emulator.fault(LIST, "answer", status=400, body=body, headers={"x-acs-retry-after": "9" * digits})
+    with pytest.raises(ImsThrottledError) as caught:
+        ImsHook().call(LIST)
+    assert caught.value.retry_after is None
+
+
+UNREADABLE = [
+    ("{", r"is not valid JSON \(line 1, column 2\)"),
+    ('{"conn_type": "ims", "port": "canary"}', "Port is not a number from 1 to 65535"),
+    ('{"conn_type": "ims", "region_id": "cn-shanghai"}', "has the unknown field 'region_id'"),
+    ('{"conn_type": "ims", "password": 5}', "password must be text"),
+    ('{"conn_type": "ims", "password": "\\ud800"}', "has characters that UTF-8 cannot write"),
+    ("ims://LTAIkey:canary@proxy.example.com:99999/", r"Port is not a number from 1 to 65535 \('99999'\)"),
+    ("ims://LTAIkey:canary@[::1/", "is not a valid URI"),
+    ("ims://https://canary://x://y", "is not a valid URI"),
+]
+
+
+@pytest.mark.parametrize(("value", "message"), UNREADABLE)
+def test_connection_that_airflow_cannot_read_is_not_called_missing(
+    value: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow says that a connection it cannot read does not exist; the error says what is wrong with it."""
+    monkeypatch.setenv("AIRFLOW_CONN_IMS_DEFAULT", value)
+    with pytest.raises(
+        ImsConfigurationError, match=rf"'ims_default' \(environment variable AIRFLOW_CONN_IMS_DEFAULT\).*{message}"
+    ) as caught:
+        ImsHook().call(LIST)
+    assert "canary" not in str(caught.value)
 
 
 def test_unreachable_service_is_a_transport_error(connect: Callable[..., None]) -> None:
