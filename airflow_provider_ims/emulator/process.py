@@ -195,11 +195,20 @@ class EmulatorProcess:
         return self._list("/faults")
 
     def advance(self, seconds: float) -> None:
-        """Advance the clock of the jobs by ``seconds``."""
+        """Advance the clock of the jobs: running jobs end earlier.
+
+        No other clock moves: the times of the operator (``poll_interval``, ``no_watermark_after``, ``timeout``), the
+        dates and nonces of requests, and the ``seconds`` of a fault are real time.
+
+        :param seconds: 0 or more, 10,000,000,000 or less in total.
+        """
         self._call("POST", "/clock", {"advance": seconds})
 
     def requests(self) -> list[dict[str, Any]]:
-        """Return the last 10,000 API requests, the oldest first. ``sequence`` of the last is the number of all."""
+        """Return the last 10,000 API requests, at most 16 MiB of them, the oldest first.
+
+        The ``sequence`` of the last is the number of all.
+        """
         value: list[dict[str, Any]] = self._object("GET", "/requests")["requests"]
         return value
 

@@ -1,4 +1,7 @@
-"""Fixtures. Add ``pytest_plugins = ["airflow_provider_ims.emulator.pytest_plugin"]`` to the root ``conftest.py``."""
+"""Fixtures. pytest finds them by the entry point of this package; ``docs/emulator.md`` has tests that use them.
+
+Every pytest of an environment with this package imports this module. It imports nothing until a test needs a fixture.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_ims.emulator.process import EmulatorProcess
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from airflow_provider_ims.emulator.process import EmulatorProcess
 
 
 @pytest.fixture(scope="session")
 def ims_emulator_process() -> Iterator[EmulatorProcess]:
     """Run one emulator for the whole session. It is not reset between tests, unlike :func:`ims_emulator`."""
+    from airflow_provider_ims.emulator.process import EmulatorProcess  # noqa: PLC0415 - see the docstring above
+
     with EmulatorProcess() as emulator:
         yield emulator
 
