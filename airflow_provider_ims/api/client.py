@@ -17,7 +17,7 @@ from yarl import URL
 
 from airflow_provider_ims.api.protocol import decode, encode, may_have_been_carried_out
 from airflow_provider_ims.api.rate_limit import IN_FLIGHT, RateLimiter
-from airflow_provider_ims.api.redact import MARK, Redactor, log_text
+from airflow_provider_ims.api.redact import Redactor
 from airflow_provider_ims.connection.endpoint import is_host
 from airflow_provider_ims.exceptions import (
     ImsConfigurationError,
@@ -51,25 +51,14 @@ class ImsClient:
         self._settings = settings
         self._proxy = _proxy(settings)
         self._rate_limiter = RateLimiter(settings.max_requests_per_second)
-        self._redactor = Redactor(settings.credentials)
+        self.redact = Redactor(settings.credentials).redact
+        """Takes secrets out of a text of the service."""
         self._session: aiohttp.ClientSession | None = None
 
     @property
     def settings(self) -> ImsSettings:
         """Endpoint, credentials and limits."""
         return self._settings
-
-    def redact(self, text: str) -> str:
-        """Return a text for a log or a message: one line, shortened, without secrets and signatures."""
-        return log_text(self._redactor.redact(text))
-
-    log_text = staticmethod(log_text)
-    """The same for texts of responses, which have no secrets any more."""
-
-    @staticmethod
-    def is_redacted(text: str) -> bool:
-        """Whether a text of a response is not what the service sent: it had a secret in it."""
-        return MARK in text
 
     async def __aenter__(self) -> Self:
         return self
@@ -195,9 +184,8 @@ class ImsClient:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             failure = self._transport_error(request, error, connector)
         else:
-            redactor = self._redactor.with_signature(http.signature)
             return decode(
-                request, region=settings.region, status=status, headers=headers, body=body, redact=redactor.redact
+                request, region=settings.region, status=status, headers=headers, body=body, redact=self.redact
             )
         raise failure
 

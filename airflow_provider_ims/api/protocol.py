@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ims import __version__
 from airflow_provider_ims.api.clean import clean
-from airflow_provider_ims.api.redact import log_text, redact_texts
 from airflow_provider_ims.api.refusal import explain_refusal
 from airflow_provider_ims.api.signature import percent_encode, signed_headers
 from airflow_provider_ims.exceptions import (
@@ -80,11 +79,6 @@ class HttpRequest:
     headers: dict[str, str]
     body: bytes
 
-    @property
-    def signature(self) -> str:
-        """The signature of the request, which a response may repeat."""
-        return self.headers["authorization"].rpartition("=")[2]
-
 
 def encode(request: ApiRequest, *, endpoint: str, key: AccessKey, date: str, nonce: str) -> HttpRequest:
     """Return the signed HTTP request of a call.
@@ -127,7 +121,7 @@ def decode(
     body: bytes,
     redact: Callable[[str], str],
 ) -> dict[str, Any]:
-    """Return the response body of a call that succeeded, without secrets.
+    """Return the response body of a call that succeeded.
 
     :param request: the call
     :param region: region of the call, for messages
@@ -137,29 +131,15 @@ def decode(
     :param redact: takes secrets out of a text of the service
     :raises ImsApiError: if the response is an error or cannot be used, see its subclasses
     """
-    content = read_json(body, redact)
+    try:
+        content = clean(json.loads(body))
+    except (ValueError, RecursionError):
+        content = None
     if not isinstance(content, dict) or not _string(content, "RequestId"):
-        raise _foreign_error(request, region, status, headers, content, body, lambda text: log_text(redact(text)))
+        raise _foreign_error(request, region, status, headers, content, body, redact)
     if status in HTTP_SUCCESS and not _is_error(content):
         return content
-    raise _service_error(request, region, status, headers, content, log_text)
-
-
-def read_json(body: bytes, redact: Callable[[str], str]) -> Any:
-    """Return the JSON of a response, clean and without secrets; None if it is none.
-
-    Everything that a response brings comes from here, so that nothing else has to redact it.
-
-    :param body: the body of the response
-    :param redact: takes secrets out of a text of the service
-    """
-    try:
-        text = body.decode(json.detect_encoding(body), "surrogatepass")
-        content = clean(json.loads(text))
-    except (ValueError, RecursionError):
-        return None
-    # Almost all responses have no secret: the whole body is searched at once.
-    return content if redact(text) == text else redact_texts(content, redact)
+    raise _service_error(request, region, status, headers, content, redact)
 
 
 def _foreign_error(

@@ -149,11 +149,10 @@ class ImsHook(BaseHook):
                 log.warning("%s", unknown)
             raise unknown from None
         accepted = read_submission(job, response)
-        if accepted is None or client.is_redacted(accepted.job_id):
+        if accepted is None:
             message = client.redact(str(response.get("Message")))
             found = find_job_id(job, response)
-            form = "of an unexpected type" if accepted is None else "which repeats a secret of the connection"
-            what = "no JobId" if found is None else f"the JobId {client.redact(found)}, {form}"
+            what = "no JobId" if found is None else f"the JobId {client.redact(found)}, of an unexpected type"
             why = f"The response of the service has {what} (Message {message!r})."
             raise _unknown(request, why, observer, request_id(response))
         return accepted
@@ -182,7 +181,7 @@ class ImsHook(BaseHook):
         action = query_action(job)
         client = await self._client()
         response = await client.call(_api_request(action, {job.query_parameter: job_id}, f"job {job_id}"))
-        return read_snapshot(job, job_id, response, redact=client.log_text)
+        return read_snapshot(job, job_id, response, redact=client.redact)
 
     def query(self, job_type: str | JobType, job_id: str) -> JobSnapshot:
         """Poll a job once.
