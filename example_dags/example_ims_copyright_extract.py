@@ -24,6 +24,7 @@ def example_ims_copyright_extract() -> None:
     submit = ImsSubmitCopyrightExtractJobOperator.partial(
         task_id="submit",
         user_data={"run_id": "{{ run_id }}"},  # stored with the job: support can search for it
+        map_index_template="{{ task.input_media }}",  # the UI shows the video, not a number
         retries=2,  # on Airflow 3.3 they resume the job; before, a retry after a crash would be a second bill
     ).expand(input_media=SUSPECTS)
 

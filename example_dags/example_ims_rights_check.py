@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 # The same names as in airflow.sdk, on Airflow 2.11 too.
-from airflow.providers.common.compat.sdk import Param, dag, task
+from airflow.providers.common.compat.sdk import Param, chain, dag, task
 
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
 from airflow_provider_ims.sensors.copyright import ImsCopyrightExtractJobSensor
@@ -63,7 +63,7 @@ def example_ims_rights_check() -> None:
         print("No watermark was found.")  # noqa: T201
 
     text = watermark.output
-    decide(text) >> [takedown_notice(text), ask_the_owner(text), look_at_it()]
+    chain(decide(text), [takedown_notice(text), ask_the_owner(text), look_at_it()])
 
 
 example_ims_rights_check()

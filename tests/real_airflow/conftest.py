@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 def migrated(ims_emulator_process: EmulatorProcess) -> Iterator[AirflowSandbox]:
     """Migrate the database once. Tests use :func:`airflow`."""
     with AirflowSandbox({"AIRFLOW_CONN_IMS_DEFAULT": ims_emulator_process.connection_json()}) as sandbox:
+        sandbox.env["AIRFLOW_CONN_RIGHTS_DB"] = json.dumps({"conn_type": "sqlite", "host": f"{sandbox.home}/rights.db"})
         for path in EXAMPLE_DAGS.glob("*.py"):
             sandbox.add_dag(path)
         sandbox.migrate()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -22,6 +24,16 @@ EXAMPLES = sorted(EXAMPLE_DAGS.glob("*.py"))
 SUSPECT = "oss://rights-evidence/suspects/clip-{}.mp4"
 LINKS_ARE_STORED = Version(version("apache-airflow")).major >= 3
 """Airflow 3 computes a link in the worker and stores it; Airflow 2 computes it in the web server."""
+
+TIMETABLES = """
+import json, sys
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:
+    from airflow.models.dagbag import DagBag
+dags = DagBag(sys.argv[1]).dags
+print(json.dumps({dag_id: type(dag.timetable).__name__ for dag_id, dag in dags.items()}))
+"""
 
 MAPPED_SENSOR = """
 from airflow.providers.common.compat.sdk import DAG, task
@@ -109,6 +121,34 @@ def test_nightly_suspects_reports_the_copies(airflow: AirflowSandbox, ims_emulat
         }
     ]
     assert len(ims_emulator.bill()["lines"]) == 5
+
+
+def test_video_is_checked_in_one_run_only(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
+    """Two runs that are given the same videos pay for each once, and the table has the findings."""
+    put_suspects(ims_emulator)
+    ims_emulator.put_media(SUSPECT.format(3), variant="empty_success", processing_time=0)
+    (airflow.home / "rights.db").unlink(missing_ok=True)  # another test may have run the example
+    runs = [airflow.run_dag(airflow.dags / "example_ims_check_once.py") for _ in range(2)]
+    assert [run.state for run in runs] == ["success", "success"], runs[-1].output
+    bill = {line["media"]: line["job_id"] for line in ims_emulator.bill()["lines"]}
+    assert len(ims_emulator.bill()["lines"]) == 3
+    with closing(sqlite3.connect(airflow.home / "rights.db")) as database:
+        rows = database.execute("SELECT media, run_id, job_id, outcome, watermark FROM checked_videos ORDER BY media")
+        found = rows.fetchall()
+    assert found == [
+        (SUSPECT.format(number), runs[0].run_id, bill[SUSPECT.format(number)], outcome, text)
+        for number, outcome, text in (
+            (1, "found", "(c) Example Studio, licence 1001"),
+            (2, "found", "(c) Example Studio, licence 1002"),
+            (3, "not_found", ""),
+        )
+    ]
+
+
+def test_no_example_runs_by_itself(airflow: AirflowSandbox) -> None:
+    """No example has a schedule: unpausing one costs nothing."""
+    printed = airflow.python("-c", TIMETABLES, str(EXAMPLE_DAGS)).stdout.splitlines()[-1]
+    assert json.loads(printed) == {path.stem: "NullTimetable" for path in EXAMPLES}
 
 
 @pytest.mark.parametrize(
