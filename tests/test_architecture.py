@@ -39,8 +39,8 @@ ORDER: dict[str, list[str]] = {
         *("pool", "sdk"),
     ],
     "jobs": [
-        *("types", "response", "catalog", "media", "parameters", "copyright", "primitives", "submission", "retry"),
-        *("resume", "durable", "timers", "outcome", "polling"),
+        *("types", "response", "catalog", "arguments", "media", "parameters", "copyright", "primitives"),
+        *("submission", "retry", "resume", "durable", "timers", "outcome", "polling", "argument_types"),
     ],
     "hooks": ["ims", "waiting"],
     "operators": ["base", "copyright"],

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import re
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException, BaseOperator, TaskGroup
 
 from airflow_provider_ims.exceptions import ImsConfigurationError, ImsConnectionNotFoundError
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
@@ -18,7 +20,7 @@ from airflow_provider_ims.sensors.job import ImsJobSensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow.providers.common.compat.sdk import BaseOperator, Context
+    from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_ims.emulator.process import EmulatorProcess
 
@@ -148,14 +150,25 @@ WAITING: list[tuple[str, dict[str, Any], str]] = [
     ("negative timeout", {"timeout": -3600}, "timeout is -3600. Give a number"),
     ("timeout as text", {"timeout": "24:00"}, "timeout is '24:00'. Give a number"),
     ("timeout None", {"timeout": None}, "timeout is None. Give a number"),
+    ("timeout beyond all clocks", {"timeout": timedelta.max}, "of a year at most"),
+    ("deferrable as text", {"deferrable": "False"}, "deferrable is 'False'. Give True or False"),
+    ("wait as text", {"wait_for_completion": "no"}, "wait_for_completion is 'no'. Give True or False"),
+    ("durable as text", {"durable": "no"}, "durable is 'no'. Give True or False"),
+    ("durable None", {"durable": None}, "durable is None. Give True or False"),
+    ("unknown submissions", {"on_unknown_submit": "retry"}, "on_unknown_submit is 'retry'. Give 'fail' or 'resubmit'"),
 ]
 
-# Negative numbers and text are refused by Airflow itself, when the DAG file is parsed.
-SENSOR: list[tuple[str, dict[str, Any], str]] = [
+# Negative numbers and text are refused by Airflow itself.
+SENSOR_WAITING: list[tuple[str, dict[str, Any], str]] = [
     *NO_WATERMARK_AFTER,
-    ("no pause", {"poke_interval": 0}, "poke_interval is 0.0. Give a number of seconds above 0, or a timedelta"),
-    ("no timeout", {"timeout": 0}, "timeout is 0.0. Give a number"),
+    ("no pause", {"poke_interval": 0}, "poke_interval is 0"),
+    ("no timeout", {"timeout": 0}, "timeout is 0"),
     ("negative longest pause", {"max_wait": timedelta(-1)}, "is -86400.0. Give a number of seconds above 0"),
+    ("backoff as text", {"exponential_backoff": "no"}, "exponential_backoff is 'no'. Give True or False"),
+    ("soft_fail as text", {"soft_fail": "no"}, "soft_fail is 'no'. Give True or False"),
+]
+
+SENSOR: list[tuple[str, dict[str, Any], str]] = [
     ("no job", {"job_id": None}, "job_id is None. Give the JobId of a CopyrightExtractJob"),
     ("empty job", {"job_id": ""}, "job_id is ''. Give the JobId"),
     ("blank job", {"job_id": " \n"}, "job_id is ' \\n'. Give the JobId"),
@@ -216,19 +229,196 @@ def test_wrong_argument_of_the_operator_is_refused(
     assert "canary" not in error
 
 
+WAYS: dict[str, dict[str, Any]] = {
+    "no wait": {},
+    "on the worker": {"wait_for_completion": True},
+    "deferred": {"deferrable": True},
+}
+
+
 @pytest.mark.parametrize(("arguments", "message"), [c[1:] for c in WAITING], ids=[c[0] for c in WAITING])
-@pytest.mark.parametrize(
-    "wait", [{}, {"wait_for_completion": True}, {"deferrable": True}], ids=["no wait", "on the worker", "deferred"]
-)
-def test_wrong_wait_option_is_refused(
-    wait: dict[str, Any],
-    arguments: dict[str, Any],
-    message: str,
-    ims_emulator: EmulatorProcess,
-    connect: Callable[..., None],
+@pytest.mark.parametrize("way", WAYS)
+def test_wrong_wait_option_is_an_import_error(way: str, arguments: dict[str, Any], message: str) -> None:
+    """A wrong option of the wait is refused when the DAG file is parsed, also if the task does not wait."""
+    given = {**WAYS[way], **arguments}
+    with pytest.raises(ImsConfigurationError, match=re.escape(message)):
+        ImsSubmitCopyrightExtractJobOperator(task_id="submit", input_media=VALID, **given)
+
+
+@pytest.mark.filterwarnings("ignore:Task .* was never mapped")
+@pytest.mark.parametrize(("arguments", "message"), [c[1:] for c in WAITING], ids=[c[0] for c in WAITING])
+def test_wrong_wait_option_of_mapped_tasks_is_an_import_error(arguments: dict[str, Any], message: str) -> None:
+    """What all mapped tasks share is checked when the DAG file is parsed."""
+    with pytest.raises(ImsConfigurationError, match=re.escape(message)):
+        ImsSubmitCopyrightExtractJobOperator.partial(task_id="submit", **{"deferrable": True, **arguments})
+
+
+@pytest.mark.parametrize(("arguments", "message"), [c[1:] for c in WAITING], ids=[c[0] for c in WAITING])
+def test_wrong_mapped_wait_option_is_refused_when_the_task_starts(arguments: dict[str, Any], message: str) -> None:
+    """A mapped option is checked before the task runs: Airflow creates the task with it."""
+    with DAG("mapped", schedule=None):
+        mapped: Any = ImsSubmitCopyrightExtractJobOperator.partial(task_id="submit", input_media=VALID).expand_kwargs(
+            [{"deferrable": True, **arguments}]
+        )
+    with pytest.raises(ImsConfigurationError, match=re.escape(message)):
+        mapped.unmap({"deferrable": True, **arguments})
+
+
+@pytest.mark.parametrize(("arguments", "message"), [c[1:] for c in WAITING], ids=[c[0] for c in WAITING])
+def test_wrong_wait_option_that_is_set_later_is_refused(
+    arguments: dict[str, Any], message: str, ims_emulator: EmulatorProcess, connect: Callable[..., None]
 ) -> None:
-    """A wrong option of the wait is refused before the job is submitted, also if the task does not wait."""
-    assert message in operator_error(ims_emulator, {**wait, **arguments})
+    """An option that a cluster policy makes wrong is refused before anything is sent."""
+    task = ImsSubmitCopyrightExtractJobOperator(task_id="submit", input_media=VALID, deferrable=True)
+    for name, value in arguments.items():
+        setattr(task, name, value)
+    assert message in error_of(task, ims_emulator)
+
+
+NO_WAIT: list[dict[str, Any]] = [
+    {},
+    {"deferrable": False},
+    {"deferrable": None},
+    {"wait_for_completion": False},
+    {"wait_for_completion": False, "deferrable": True},
+]
+
+
+@pytest.mark.filterwarnings("ignore:Task .* was never mapped")
+@pytest.mark.parametrize("wait", NO_WAIT, ids=str)
+@pytest.mark.parametrize("default_deferrable", ["True", "False"])
+def test_no_watermark_after_without_a_wait_is_an_import_error(
+    wait: dict[str, Any], default_deferrable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """no_watermark_after needs a wait, and default_deferrable says how tasks wait, not that they do."""
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", default_deferrable)
+    message = "no_watermark_after is given, and the task does not wait. Give deferrable=True or"
+    with pytest.raises(ImsConfigurationError, match=message):
+        ImsSubmitCopyrightExtractJobOperator(task_id="submit", input_media=VALID, no_watermark_after=60, **wait)
+    with pytest.raises(ImsConfigurationError, match=f"{message}.* If you map one of them, map both"):
+        ImsSubmitCopyrightExtractJobOperator.partial(task_id="submit", no_watermark_after=60, **wait)
+
+
+@pytest.mark.parametrize("owner", ["DAG", "task group"])
+@pytest.mark.parametrize("arguments", [{"deferrable": True}, {"wait_for_completion": True}], ids=str)
+def test_wait_of_default_args_counts(arguments: dict[str, Any], owner: str) -> None:
+    """Mapped or not, a task with no_watermark_after may get its wait from default_args of DAG or task group."""
+    of_dag: Any
+    of_group: Any
+    of_dag, of_group = (arguments, {}) if owner == "DAG" else ({}, arguments)
+    with DAG("defaults", schedule=None, default_args=of_dag), TaskGroup("group", default_args=of_group):
+        task = ImsSubmitCopyrightExtractJobOperator(task_id="one", input_media=VALID, no_watermark_after=60)
+        mapped: Any = ImsSubmitCopyrightExtractJobOperator.partial(task_id="some", no_watermark_after=60).expand(
+            input_media=[VALID]
+        )
+    name, value = next(iter(arguments.items()))
+    assert getattr(task, name) == getattr(mapped.unmap({"input_media": VALID}), name) == value
+
+
+def test_wait_and_no_watermark_after_can_be_mapped_together() -> None:
+    """The two arguments may both be mapped, and are checked for each task."""
+    with DAG("together", schedule=None):
+        mapped: Any = ImsSubmitCopyrightExtractJobOperator.partial(task_id="submit").expand_kwargs(
+            [{"input_media": VALID, "deferrable": True, "no_watermark_after": 60}, {"input_media": VALID}]
+        )
+    assert mapped.unmap({"input_media": VALID, "deferrable": True, "no_watermark_after": 60}).no_watermark_after == 60
+    with pytest.raises(ImsConfigurationError, match="the task does not wait"):
+        mapped.unmap({"input_media": VALID, "no_watermark_after": 60})
+
+
+def test_execution_timeout_of_default_args_is_checked() -> None:
+    """An execution_timeout of the DAG that is too short for no_watermark_after is an import error."""
+    with (
+        DAG("short", schedule=None, default_args={"execution_timeout": timedelta(minutes=10)}),
+        pytest.raises(ImsConfigurationError, match=r"no_watermark_after \(3600 s\) is not shorter than the wait"),
+    ):
+        ImsSubmitCopyrightExtractJobOperator(
+            task_id="submit", input_media=VALID, deferrable=True, no_watermark_after=3600
+        )
+
+
+KINDS: list[Any] = [ImsSubmitCopyrightExtractJobOperator, ImsJobSensor, ImsCopyrightExtractJobSensor]
+NOT_TEMPLATES = [
+    (kind, name)
+    for kind in KINDS
+    for name in inspect.signature(inspect.unwrap(kind.__init__)).parameters
+    if name not in {"self", "kwargs", *kind.template_fields}
+]
+
+
+@pytest.mark.filterwarnings("ignore:Task .* was never mapped")
+@pytest.mark.parametrize(("kind", "name"), NOT_TEMPLATES, ids=lambda value: getattr(value, "__name__", value))
+def test_template_for_another_argument_is_an_import_error(kind: Any, name: str) -> None:
+    """A Jinja template or the output of a task is refused for an argument that Airflow does not render."""
+    needed = {field: "J" for field in ("input_media", "job_id") if field in kind.template_fields}
+    with DAG("templates", schedule=None) as dag:
+        output = BaseOperator(task_id="crawl").output
+    for value, what in (
+        ("{{ params.value }}", r"the Jinja template '\{\{ params.value \}\}'"),
+        (output, "a PlainXComArg"),
+        (dag.param("value"), "a DagParam"),
+    ):
+        message = f"{name} is {what}, and {name} is not a template. Give a value that is known when the DAG"
+        with pytest.raises(ImsConfigurationError, match=message):
+            kind(task_id="task", **needed, **{name: value})
+        with pytest.raises(ImsConfigurationError, match=message):
+            kind.partial(task_id="task", **{name: value})
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_template_fields_are_only_assigned(kind: Any) -> None:
+    """Templates and outputs stay as they are given until the task runs, whatever they will be."""
+    with DAG("fields", schedule=None) as dag:
+        output = BaseOperator(task_id="crawl").output
+        fields = {name: output if number % 2 else "{{ nothing }}" for number, name in enumerate(kind.template_fields)}
+        task = kind(task_id="task", **fields)
+    assert {name: getattr(task, name) for name in fields} == fields
+    assert dag.get_task("task").upstream_task_ids == {"crawl"}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_misspelt_argument_is_an_import_error(kind: Any) -> None:
+    """Airflow refuses an argument that does not exist, mapped or not."""
+    needed = {field: "J" for field in ("input_media", "job_id") if field in kind.template_fields}
+    with pytest.raises((TypeError, AirflowException), match="defferable"):
+        kind(task_id="task", defferable=True, **needed)
+    with pytest.raises(TypeError, match="defferable"):
+        kind.partial(task_id="task", defferable=True)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [c[1:] for c in SENSOR_WAITING], ids=[c[0] for c in SENSOR_WAITING])
+@pytest.mark.filterwarnings("ignore:Task .* was never mapped")
+@pytest.mark.parametrize("mode", ["poke", "reschedule", "deferrable"])
+def test_wrong_wait_option_of_the_sensor_is_an_import_error(mode: str, arguments: dict[str, Any], message: str) -> None:
+    """A wrong option of a sensor's wait is refused when the DAG file is parsed, in every mode, mapped or not."""
+    wait: dict[str, Any] = {"deferrable": True} if mode == "deferrable" else {"mode": mode}
+    with pytest.raises(ImsConfigurationError, match=re.escape(message)):
+        ImsCopyrightExtractJobSensor(task_id="wait", job_id="J", **wait, **arguments)
+    with pytest.raises(ImsConfigurationError, match=re.escape(message)):
+        ImsCopyrightExtractJobSensor.partial(task_id="wait", **wait, **arguments)
+    if "no_watermark_after" not in arguments:
+        with pytest.raises(ImsConfigurationError, match=re.escape(message)):
+            ImsJobSensor(task_id="wait", job_id="J", **wait, **arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"no_watermark_after": 0},
+        {"deferrable": "yes"},
+        {"poke_interval": 0},
+        {"no_watermark_after": 60, "timeout": 60},
+    ],
+    ids=str,
+)
+def test_wrong_wait_option_of_the_sensor_that_is_set_later_is_refused(
+    arguments: dict[str, Any], ims_emulator: EmulatorProcess, connect: Callable[..., None]
+) -> None:
+    """An option that a cluster policy makes wrong is refused before the first poll."""
+    sensor = ImsCopyrightExtractJobSensor(task_id="wait", job_id="J")
+    for name, value in arguments.items():
+        setattr(sensor, name, value)
+    assert next(iter(arguments)) in error_of(sensor, ims_emulator)
 
 
 @pytest.mark.parametrize(("arguments", "message"), [c[1:] for c in SENSOR], ids=[c[0] for c in SENSOR])
@@ -238,8 +428,7 @@ def test_wrong_argument_of_the_sensor_is_refused(
 ) -> None:
     """A wrong argument of the sensor is refused before the first poll, in every mode."""
     wait: dict[str, Any] = {"deferrable": True} if mode == "deferrable" else {"mode": mode}
-    kind = ImsCopyrightExtractJobSensor if "no_watermark_after" in arguments else ImsJobSensor
-    sensor = kind(task_id="wait", **{"job_id": "J", **wait, **arguments})
+    sensor = ImsJobSensor(task_id="wait", **{"job_id": "J", **wait, **arguments})
     assert message in error_of(sensor, ims_emulator)
 
 

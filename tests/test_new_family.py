@@ -243,8 +243,9 @@ def test_family_without_a_query_can_be_submitted_not_waited_for(
     unqueried = replace(EDITING, query_action=None)
     monkeypatch.setattr(SubmitEditingJobOperator, "job_type", unqueried)
     monkeypatch.setitem(JOB_TYPES, EDITING.name, unqueried)
-    for task in (operator(deferrable=True), ImsJobSensor(task_id="wait", job_id="J", job_type="EditingJob")):
-        with pytest.raises(ImsConfigurationError, match="IMS has no action that queries a EditingJob"):
-            run(task, TaskInstance())
+    with pytest.raises(ImsConfigurationError, match="IMS has no action that queries a EditingJob"):
+        operator(deferrable=True)
+    with pytest.raises(ImsConfigurationError, match="IMS has no action that queries a EditingJob"):
+        run(ImsJobSensor(task_id="wait", job_id="J", job_type="EditingJob"), TaskInstance())
     assert emulator.requests() == []
     assert run(operator(), TaskInstance()) == emulator.jobs()[0]["job_id"]

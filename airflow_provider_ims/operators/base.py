@@ -17,6 +17,13 @@ from airflow_provider_ims.exceptions import (
     ImsRecordError,
 )
 from airflow_provider_ims.hooks.waiting import WaitingHook
+from airflow_provider_ims.jobs.arguments import (
+    OPTIONAL_SWITCH,
+    SWITCH,
+    check_choices,
+    check_no_templates,
+    with_defaults,
+)
 from airflow_provider_ims.jobs.catalog import query_action
 from airflow_provider_ims.jobs.durable import RecoveryPoint, SubmissionStore
 from airflow_provider_ims.jobs.outcome import OUTCOME, TRIGGER_FAILED, JobOutcome, finish, unreadable_event
@@ -27,13 +34,25 @@ from airflow_provider_ims.jobs.types import ResultKind
 from airflow_provider_ims.links.ims import ImsJobLink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Unpack
 
-    from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
+    from airflow.providers.common.compat.sdk import BaseOperatorLink, Context, XComArg
 
+    from airflow_provider_ims.jobs.argument_types import BaseOperatorArguments, JobPartial, Template
     from airflow_provider_ims.jobs.polling import JobWait
     from airflow_provider_ims.jobs.submission import SubmissionRecord
     from airflow_provider_ims.jobs.types import JobType, Submission
+
+
+# The arguments that are not templates, and the values that some may have.
+_DURATIONS = ("poll_interval", "max_poll_interval", "timeout")
+_CHOICES: dict[str, Any] = {
+    "wait_for_completion": OPTIONAL_SWITCH,
+    "deferrable": OPTIONAL_SWITCH,
+    "durable": SWITCH,
+    "on_unknown_submit": (("fail", "resubmit"), "'fail' or 'resubmit'"),
+}
 
 
 class ImsJobBaseOperator(BaseOperator):
@@ -67,8 +86,16 @@ class ImsJobBaseOperator(BaseOperator):
     """Whether to cancel the job when the task is killed; an argument of families that can be cancelled."""
 
     template_fields: Sequence[str] = ("region", "ims_conn_id")
+    region: Template[str | None]
+    ims_conn_id: Template[str]
     operator_extra_links: Sequence[BaseOperatorLink] = (ImsJobLink(),)
     ui_color = "#fff1e6"
+
+    if TYPE_CHECKING:
+
+        @property
+        def output(self) -> Any:
+            """What stands for the value in other tasks: their functions are typed with the value, not with XComArg."""
 
     def __init__(
         self,
@@ -80,9 +107,9 @@ class ImsJobBaseOperator(BaseOperator):
         timeout: Duration = TIMEOUT,
         durable: bool = True,
         on_unknown_submit: OnUnknownSubmit = "fail",
-        region: str | None = None,
-        ims_conn_id: str = WaitingHook.default_conn_name,
-        **kwargs: Any,
+        region: str | XComArg | None = None,
+        ims_conn_id: str | XComArg = WaitingHook.default_conn_name,
+        **kwargs: Unpack[BaseOperatorArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.wait_for_completion = wait_for_completion
@@ -96,14 +123,18 @@ class ImsJobBaseOperator(BaseOperator):
         self.ims_conn_id = ims_conn_id
         self._job_id: str | None = None
         self._store: SubmissionStore | None = None
+        self._check(vars(self))
 
-    @property
-    def accept_empty_after(self) -> Duration | None:
-        """How long empty responses must last to be the result, None for never.
+    if TYPE_CHECKING:
+        partial: Callable[..., JobPartial]
+    else:
 
-        Families that report no state have an argument for it, which ``job_type.empty_result_option`` names.
-        """
-        return None
+        @classmethod
+        def partial(cls, **kwargs: Any) -> Any:
+            """Check what is not mapped when the DAG file is parsed; the rest is checked when a mapped task starts."""
+            partial = super().partial(**kwargs)
+            cls._check(with_defaults(partial.kwargs), mapped=True)
+            return partial
 
     def job_parameters(self, region: str) -> Mapping[str, Any]:
         """Return the parameters of the submit action, by the vendor's names.
@@ -118,7 +149,7 @@ class ImsJobBaseOperator(BaseOperator):
     def execute(self, context: Context) -> str:
         """Submit the job or resume that of an earlier attempt, wait for it if requested, and return its JobId."""
         with self._safe_retries(context) as store:
-            hook = WaitingHook(ims_conn_id=self.ims_conn_id, region=self.region)
+            hook = self._hook()
             request, options = self._validate(hook, store.load_at_start())
             match self._recovery_point(hook, store, request, options, context):
                 case RecoveryPoint.NO_RECORD | RecoveryPoint.ENDED, _:
@@ -130,7 +161,7 @@ class ImsJobBaseOperator(BaseOperator):
                     self.log.info("Resuming %s %s, submitted by %s", self.job_type.name, self._job_id, store.record)
             self._publish(context, current.job, request.region)
             store.write_again()
-            if not self._waits():
+            if not _waits(vars(self)):
                 return current.job.job_id
             wait = current.wait or self._wait_for(current.job, current.since, request, options, context)
             return self._finish(context, store, current.outcome or self._wait(hook, wait, request.region))
@@ -164,7 +195,7 @@ class ImsJobBaseOperator(BaseOperator):
         if unknown is not None:
             self.log.warning("%s", unknown)
         if self._job_id is not None:
-            hook = WaitingHook(ims_conn_id=self.ims_conn_id, region=self.region)
+            hook = self._hook()
             hook.leave(self.job_type, self._job_id, cancel=self.cancel_on_kill, log=self.log)
 
     # ---- its steps
@@ -187,38 +218,42 @@ class ImsJobBaseOperator(BaseOperator):
         self._job_id = record.job_id if record else None
         try:
             region = hook.settings.region
-            options = WaitOptions.checked(
-                self.job_type,
-                poll_interval=self.poll_interval,
-                max_poll_interval=self.max_poll_interval,
-                timeout=self.timeout,
-                accept_empty_after=self.accept_empty_after,
-                execution_timeout=self.execution_timeout,
-            )
-            self._check_choices()
+            options = self._check(vars(self))
             return SubmissionRequest(self.job_type, region, self.job_parameters(region)), options
         except (ImsConfigurationError, ImsConnectionNotFoundError):
             if self._job_id is not None:
                 self.log.warning("Job %s goes on, and is billed. It was submitted by %s", self._job_id, record)
             raise
 
-    def _check_choices(self) -> None:
-        for name, choices, hint in (
-            ("wait_for_completion", (True, False, None), "True or False"),
-            ("deferrable", (True, False, None), "True or False"),
-            ("durable", (True, False), "True or False"),
-            ("on_unknown_submit", ("fail", "resubmit"), "'fail' or 'resubmit'"),
-        ):
-            value = getattr(self, name)
-            if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
-                raise ImsConfigurationError(f"{name} is {value!r}. Give {hint}, or leave it out.")
-        if self.accept_empty_after is not None and not self._waits():
+    @classmethod
+    def _check(cls, given: Mapping[str, Any], *, mapped: bool = False) -> WaitOptions:
+        """Check the arguments that are not templates, alone and together.
+
+        :param given: arguments by name; a missing one has its default
+        :param mapped: whether further arguments may follow when the task is mapped
+        """
+        option = cls.job_type.empty_result_option
+        accept_empty_after = None if option is None else given.get(option)
+        check_no_templates(given, [*_CHOICES, *_DURATIONS, *([option] if option else [])])
+        options = WaitOptions.checked(
+            cls.job_type,
+            poll_interval=given.get("poll_interval", POLL_INTERVAL),
+            max_poll_interval=given.get("max_poll_interval", MAX_POLL_INTERVAL),
+            timeout=given.get("timeout", TIMEOUT),
+            accept_empty_after=accept_empty_after,
+            execution_timeout=given.get("execution_timeout"),
+        )
+        check_choices(given, _CHOICES)
+        waits = _waits(given)
+        if accept_empty_after is not None and not waits:
+            hint = " If you map one of them, map both." if mapped else ""
             raise ImsConfigurationError(
-                f"{self.job_type.empty_result_option} is given, and the task does not wait. Give deferrable=True or "
-                f"wait_for_completion=True too, or leave it out."
+                f"{option} is given, and the task does not wait. Give deferrable=True or wait_for_completion=True too, "
+                f"or leave it out.{hint}"
             )
-        if self._waits():
-            query_action(self.job_type)
+        if waits:
+            query_action(cls.job_type)
+        return options
 
     def _recovery_point(
         self,
@@ -297,8 +332,8 @@ class ImsJobBaseOperator(BaseOperator):
             defer(self, wait, ims_conn_id=self.ims_conn_id, region=region, cancel_on_kill=self.cancel_on_kill)
         return outcome
 
-    def _waits(self) -> bool:
-        return bool(self.deferrable) if self.wait_for_completion is None else self.wait_for_completion
+    def _hook(self) -> WaitingHook:
+        return WaitingHook(ims_conn_id=self.ims_conn_id, region=self.region)
 
     def _defers(self) -> bool:
         if self.deferrable is None:
@@ -349,6 +384,12 @@ class ImsJobBaseOperator(BaseOperator):
         except Exception:  # noqa: BLE001 - the event has it too: nothing may come between a paid job and its result
             return None
         return job_id if isinstance(job_id, str) else None
+
+
+def _waits(given: Mapping[str, Any]) -> bool:
+    """Whether a task with these arguments waits; ``deferrable=None`` says how to wait, not that it does."""
+    wait_for_completion: bool | None = given.get("wait_for_completion")
+    return bool(given.get("deferrable")) if wait_for_completion is None else wait_for_completion
 
 
 @dataclass(frozen=True, slots=True)

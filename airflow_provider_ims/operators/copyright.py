@@ -11,7 +11,16 @@ from airflow_provider_ims.operators.base import ImsJobBaseOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Unpack
 
+    from airflow.providers.common.compat.sdk import XComArg
+
+    from airflow_provider_ims.jobs.argument_types import (
+        BaseOperatorArguments,
+        JobPartial,
+        SubmitCopyrightExtractArguments,
+        Template,
+    )
     from airflow_provider_ims.jobs.media import Media
     from airflow_provider_ims.jobs.retry import OnUnknownSubmit
 
@@ -70,15 +79,25 @@ class ImsSubmitCopyrightExtractJobOperator(ImsJobBaseOperator):
         "region",
         "ims_conn_id",
     )
+    input_media: Template[Media]
+    algo_type: Template[str | None]
+    user_data: Template[str | Mapping[str, Any] | None]
+    job_params: Template[Mapping[str, Any] | None]
     template_fields_renderers: ClassVar[dict[str, str]] = {"job_params": "json"}
+
+    if TYPE_CHECKING:
+
+        @classmethod
+        def partial(cls, **kwargs: Unpack[SubmitCopyrightExtractArguments]) -> JobPartial:
+            """Return the arguments that all mapped tasks share."""
 
     def __init__(
         self,
         *,
-        input_media: Media,
-        algo_type: str | None = None,
-        user_data: str | Mapping[str, Any] | None = None,
-        job_params: Mapping[str, Any] | None = None,
+        input_media: Media | XComArg,
+        algo_type: str | XComArg | None = None,
+        user_data: str | Mapping[str, Any] | XComArg | None = None,
+        job_params: Mapping[str, Any] | XComArg | None = None,
         wait_for_completion: bool | None = None,
         deferrable: bool | None = None,
         poll_interval: Duration = POLL_INTERVAL,
@@ -87,10 +106,11 @@ class ImsSubmitCopyrightExtractJobOperator(ImsJobBaseOperator):
         no_watermark_after: Duration | None = None,
         durable: bool = True,
         on_unknown_submit: OnUnknownSubmit = "fail",
-        region: str | None = None,
-        ims_conn_id: str = ImsHook.default_conn_name,
-        **kwargs: Any,
+        region: str | XComArg | None = None,
+        ims_conn_id: str | XComArg = ImsHook.default_conn_name,
+        **kwargs: Unpack[BaseOperatorArguments],
     ) -> None:
+        self.no_watermark_after = no_watermark_after  # first, because the base class checks it
         super().__init__(
             wait_for_completion=wait_for_completion,
             deferrable=deferrable,
@@ -107,12 +127,6 @@ class ImsSubmitCopyrightExtractJobOperator(ImsJobBaseOperator):
         self.algo_type = algo_type
         self.user_data = user_data
         self.job_params = job_params
-        self.no_watermark_after = no_watermark_after
-
-    @property
-    def accept_empty_after(self) -> Duration | None:
-        """How long empty responses must last to mean that there is no watermark."""
-        return self.no_watermark_after
 
     def job_parameters(self, region: str) -> dict[str, str]:
         """Return the parameters of ``SubmitCopyrightExtractJob``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT
@@ -11,6 +11,15 @@ from airflow_provider_ims.sensors.job import ImsJobSensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Unpack
+
+    from airflow.providers.common.compat.sdk import XComArg
+
+    from airflow_provider_ims.jobs.argument_types import (
+        BaseSensorArguments,
+        CopyrightExtractSensorArguments,
+        JobPartial,
+    )
 
 
 class ImsCopyrightExtractJobSensor(ImsJobSensor):
@@ -46,12 +55,22 @@ class ImsCopyrightExtractJobSensor(ImsJobSensor):
     :raises ImsApiError: if the service refuses the query; the subclass says why
     """
 
+    family = COPYRIGHT_EXTRACT
+
     template_fields: Sequence[str] = ("job_id", "region", "ims_conn_id")
+
+    if TYPE_CHECKING:
+
+        @classmethod
+        def partial(  # type: ignore[override] # it has no job_type
+            cls, **kwargs: Unpack[CopyrightExtractSensorArguments]
+        ) -> JobPartial:
+            """Return the arguments that all mapped tasks share."""
 
     def __init__(
         self,
         *,
-        job_id: str,
+        job_id: str | XComArg,
         no_watermark_after: Duration | None = None,
         deferrable: bool | None = None,
         mode: Literal["poke", "reschedule"] = "poke",
@@ -60,10 +79,11 @@ class ImsCopyrightExtractJobSensor(ImsJobSensor):
         max_wait: Duration | None = MAX_POLL_INTERVAL,
         timeout: Duration = TIMEOUT,
         soft_fail: bool = False,
-        region: str | None = None,
-        ims_conn_id: str = ImsHook.default_conn_name,
-        **kwargs: Any,
+        region: str | XComArg | None = None,
+        ims_conn_id: str | XComArg = ImsHook.default_conn_name,
+        **kwargs: Unpack[BaseSensorArguments],
     ) -> None:
+        self.no_watermark_after = no_watermark_after  # first, because the base class checks it
         super().__init__(
             job_id=job_id,
             job_type=COPYRIGHT_EXTRACT.name,
@@ -78,9 +98,3 @@ class ImsCopyrightExtractJobSensor(ImsJobSensor):
             ims_conn_id=ims_conn_id,
             **kwargs,
         )
-        self.no_watermark_after = no_watermark_after
-
-    @property
-    def accept_empty_after(self) -> Duration | None:
-        """How long empty responses must last to mean that there is no watermark."""
-        return self.no_watermark_after

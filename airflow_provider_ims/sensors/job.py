@@ -5,13 +5,20 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseSensorOperator, conf
 
-from airflow_provider_ims.exceptions import ImsConfigurationError, ImsError
+from airflow_provider_ims.exceptions import ImsError
 from airflow_provider_ims.hooks.waiting import WaitingHook
+from airflow_provider_ims.jobs.arguments import (
+    OPTIONAL_SWITCH,
+    SWITCH,
+    check_choices,
+    check_no_templates,
+    with_defaults,
+)
 from airflow_provider_ims.jobs.catalog import (
     DEFAULT_JOB_TYPE,
     check_job_id,
@@ -24,11 +31,23 @@ from airflow_provider_ims.jobs.polling import MAX_POLL_INTERVAL, POLL_INTERVAL, 
 from airflow_provider_ims.links.ims import ImsJobLink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Unpack
 
-    from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
+    from airflow.providers.common.compat.sdk import BaseOperatorLink, Context, XComArg
 
+    from airflow_provider_ims.jobs.argument_types import BaseSensorArguments, JobPartial, JobSensorArguments, Template
     from airflow_provider_ims.jobs.polling import JobWait
+    from airflow_provider_ims.jobs.types import JobType
+
+
+# The arguments that are not templates, and the values that some may have. Airflow checks mode.
+_DURATIONS = ("poke_interval", "max_wait", "timeout")
+_CHOICES: dict[str, Any] = {
+    "deferrable": OPTIONAL_SWITCH,
+    "exponential_backoff": SWITCH,
+    "soft_fail": SWITCH,
+}
 
 
 class ImsJobSensor(BaseSensorOperator):
@@ -65,14 +84,27 @@ class ImsJobSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("job_id", "job_type", "region", "ims_conn_id")
+    job_id: Template[str]
+    job_type: Template[str]
+    region: Template[str | None]
+    ims_conn_id: Template[str]
     operator_extra_links: Sequence[BaseOperatorLink] = (ImsJobLink(),)
     ui_color = "#fff1e6"
+
+    family: ClassVar[JobType | None] = None
+    """The job family of a subclass that waits for no other."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def output(self) -> Any:
+            """What stands for the value in other tasks: their functions are typed with the value, not with XComArg."""
 
     def __init__(
         self,
         *,
-        job_id: str,
-        job_type: str = DEFAULT_JOB_TYPE,
+        job_id: str | XComArg,
+        job_type: str | XComArg = DEFAULT_JOB_TYPE,
         deferrable: bool | None = None,
         mode: Literal["poke", "reschedule"] = "poke",
         poke_interval: Duration = POLL_INTERVAL,
@@ -80,10 +112,21 @@ class ImsJobSensor(BaseSensorOperator):
         max_wait: Duration | None = MAX_POLL_INTERVAL,
         timeout: Duration = TIMEOUT,
         soft_fail: bool = False,
-        region: str | None = None,
-        ims_conn_id: str = WaitingHook.default_conn_name,
-        **kwargs: Any,
+        region: str | XComArg | None = None,
+        ims_conn_id: str | XComArg = WaitingHook.default_conn_name,
+        **kwargs: Unpack[BaseSensorArguments],
     ) -> None:
+        # Airflow's message about a template would not say that it is one.
+        given: dict[str, Any] = {
+            "deferrable": deferrable,
+            "mode": mode,
+            "poke_interval": poke_interval,
+            "exponential_backoff": exponential_backoff,
+            "max_wait": max_wait,
+            "timeout": timeout,
+            "soft_fail": soft_fail,
+        }
+        check_no_templates(given, given)
         super().__init__(
             mode=mode,
             poke_interval=poke_interval,
@@ -98,19 +141,26 @@ class ImsJobSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self.region = region
         self.ims_conn_id = ims_conn_id
+        self._check(vars(self), self.family)
 
-    @property
-    def accept_empty_after(self) -> Duration | None:
-        """How long empty responses must last to be the result, None for never.
+    if TYPE_CHECKING:
 
-        Sensors of families that report no state have an argument for it.
-        """
-        return None
+        @classmethod
+        def partial(cls, **kwargs: Unpack[JobSensorArguments]) -> JobPartial:
+            """Return the arguments that all mapped tasks share."""
+    else:
+
+        @classmethod
+        def partial(cls, **kwargs: Any) -> Any:
+            """Check what is not mapped when the DAG file is parsed; the rest is checked when a mapped task starts."""
+            partial = super().partial(**kwargs)
+            cls._check(with_defaults(partial.kwargs), cls.family)
+            return partial
 
     def execute(self, context: Context) -> Any:
         """Wait for the job, and return its result."""
         with self._soft_fail():
-            hook = WaitingHook(ims_conn_id=self.ims_conn_id, region=self.region)
+            hook = self._hook()
             wait = self._start(context, hook.settings.region)
             if self._keeps_its_slot:
                 return self._finish(context, hook.poll_until_done(wait))
@@ -122,7 +172,7 @@ class ImsJobSensor(BaseSensorOperator):
     def execute_complete(self, context: Context, event: object = None) -> Any:
         """Finish after a deferral: judge the outcome that the trigger reports."""
         with self._soft_fail():
-            outcome = JobOutcome.from_event(event, find_job_type(self.job_type), self.job_id)
+            outcome = JobOutcome.from_event(event, self._job_type, self.job_id)
             self.log.info("%s", outcome.summary)
             return self._finish(context, outcome)
 
@@ -140,7 +190,7 @@ class ImsJobSensor(BaseSensorOperator):
 
     def on_kill(self) -> None:
         """Log which job goes on when the task is killed; a sensor never cancels what it has not submitted."""
-        hook = WaitingHook(ims_conn_id=self.ims_conn_id, region=self.region)
+        hook = self._hook()
         hook.leave(self.job_type, self.job_id, cancel=False, log=self.log)
 
     @contextmanager
@@ -153,11 +203,16 @@ class ImsJobSensor(BaseSensorOperator):
                 raise AirflowSkipException(str(error)) from error
             raise
 
+    def _hook(self) -> WaitingHook:
+        return WaitingHook(ims_conn_id=self.ims_conn_id, region=self.region)
+
+    @property
+    def _job_type(self) -> JobType:
+        return find_job_type(self.job_type)
+
     @property
     def _defers(self) -> bool:
-        if self.deferrable is None:
-            return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
-        return self.deferrable
+        return _defers(vars(self))
 
     @property
     def _keeps_its_slot(self) -> bool:
@@ -165,26 +220,12 @@ class ImsJobSensor(BaseSensorOperator):
 
     def _start(self, context: Context, region: str) -> JobWait:
         """Check all arguments before any call, and return the wait."""
-        job_type = find_job_type(self.job_type)
+        job_type = self._job_type
         check_job_id(job_type, self.job_id)
         check_region(job_type, region)
         query_action(job_type)
-        if not isinstance(self.deferrable, bool | None):
-            raise ImsConfigurationError(f"deferrable is {self.deferrable!r}. Give True or False, or leave it out.")
+        options = self._check(vars(self), job_type)
         comes_back = self.reschedule and not self._defers
-        # Airflow counts it for each start of a sensor that comes back.
-        execution_timeout = None if comes_back else self.execution_timeout
-        longest = self.poke_interval if not self.exponential_backoff else self.max_wait or self.timeout
-        options = WaitOptions.checked(
-            job_type,
-            poll_interval=self.poke_interval,
-            max_poll_interval=longest,
-            timeout=self.timeout,
-            accept_empty_after=self.accept_empty_after,
-            execution_timeout=execution_timeout,
-            interval_name="poke_interval",
-            max_name="max_wait",
-        )
         if self.do_xcom_push:
             link = ImsJobLink.value(job_type, region=region, job_id=self.job_id)
             context["ti"].xcom_push(key=ImsJobLink.key, value=link)
@@ -194,12 +235,38 @@ class ImsJobSensor(BaseSensorOperator):
             self.job_id,
             since=first.timestamp() if first else time.time(),
             started=context["ti"].start_date,
-            execution_timeout=execution_timeout,
+            execution_timeout=None if comes_back else self.execution_timeout,
             polls=polls,
             log=self.log,
         )
         wait.announce()
         return wait
+
+    @classmethod
+    def _check(cls, given: Mapping[str, Any], job_type: JobType | None) -> WaitOptions:
+        """Check the arguments that are not templates, alone and together.
+
+        :param given: arguments by name; a missing one has its default
+        :param job_type: the family; None if it is not known before the task runs
+        """
+        option = None if job_type is None else job_type.empty_result_option
+        check_no_templates(given, [*_CHOICES, *_DURATIONS, "mode", *([option] if option else [])])
+        check_choices(given, _CHOICES)
+        interval = given.get("poke_interval", POLL_INTERVAL)
+        timeout = given.get("timeout", TIMEOUT)
+        longest = given.get("max_wait", MAX_POLL_INTERVAL) or timeout
+        # Airflow counts it for each start of a sensor that comes back.
+        comes_back = given.get("mode") == "reschedule" and not _defers(given)
+        return WaitOptions.checked(
+            job_type or find_job_type(DEFAULT_JOB_TYPE),
+            poll_interval=interval,
+            max_poll_interval=longest if given.get("exponential_backoff", True) else interval,
+            timeout=timeout,
+            accept_empty_after=None if option is None else given.get(option),
+            execution_timeout=None if comes_back else given.get("execution_timeout"),
+            interval_name="poke_interval",
+            max_name="max_wait",
+        )
 
     def _free_slot(self, wait: JobWait, region: str) -> NoReturn:
         """Free the worker slot until the next poll."""
@@ -210,12 +277,19 @@ class ImsJobSensor(BaseSensorOperator):
         raise AirflowRescheduleException(datetime.now(UTC) + timedelta(seconds=wait.pause(time.time())))
 
     def _finish(self, context: Context, outcome: JobOutcome) -> Any:
-        job_type = find_job_type(self.job_type)
+        job_type = self._job_type
         result = finish(outcome, job_type)
         if self.do_xcom_push:
             context["ti"].xcom_push(key=job_type.result_name, value=result)
             context["ti"].xcom_push(key=OUTCOME, value=outcome.verdict(job_type))
         return result
+
+
+def _defers(given: Mapping[str, Any]) -> bool:
+    deferrable: bool | None = given.get("deferrable")
+    if deferrable is None:
+        return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+    return deferrable
 
 
 def _earlier_starts(context: Context) -> tuple[datetime | None, int]:

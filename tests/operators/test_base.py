@@ -11,7 +11,6 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_ims.exceptions import (
-    ImsConfigurationError,
     ImsCredentialsError,
     ImsJobFailedError,
     ImsJobTimeoutError,
@@ -140,24 +139,6 @@ def test_broken_trigger_names_the_job_and_is_not_retried(emulator: EmulatorProce
         operator(deferrable=True).resume_execution("__fail__", {"error": error}, context)
     assert caught.value.job_id == emulator.jobs()[0]["job_id"]
     assert isinstance(caught.value, AirflowFailException)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"deferrable": "False"}, "deferrable is 'False'. Give True or False"),
-        ({"wait_for_completion": "no"}, "wait_for_completion is 'no'. Give True or False"),
-        ({"no_watermark_after": 60}, "no_watermark_after is given, and the task does not wait"),
-        ({"wait_for_completion": True, "timeout": timedelta.max}, "of a year at most"),
-    ],
-)
-def test_wrong_wait_options_are_refused_before_the_submission(
-    arguments: dict[str, Any], message: str, emulator: EmulatorProcess
-) -> None:
-    """Wrong options of the wait are an error, and nothing is sent."""
-    with pytest.raises(ImsConfigurationError, match=message):
-        run(operator(**arguments))
-    assert emulator.requests() == []
 
 
 FORBIDDEN: dict[str, Any] = {

@@ -1,0 +1,178 @@
+"""Types of the arguments of operators and sensors. Only type checkers import it, because DAG files are parsed often.
+
+``__init__`` has each argument in its signature. For ``partial``, Airflow requires keyword arguments, so each class that
+users map has a TypedDict of its arguments here; a test compares the two.
+
+The arguments of Airflow's base classes are listed by name, so that a misspelt argument of ours is an error. The list
+has those of Airflow 2.11 to 3.3; when a DAG file is parsed, Airflow refuses what its own version does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Literal, Required, TypedDict, TypeVar, overload
+
+from airflow.providers.common.compat.sdk import DAG, BaseNotifier, Context, TaskGroup, XComArg
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from airflow.sdk.definitions.mappedoperator import MappedOperator, OperatorPartial
+
+    from airflow_provider_ims.jobs.media import Media
+    from airflow_provider_ims.jobs.polling import Duration
+    from airflow_provider_ims.jobs.retry import OnUnknownSubmit
+
+    class JobPartial(OperatorPartial):
+        """What ``partial`` of our classes returns."""
+
+        def expand(self, **mapped_kwargs: Any) -> MappedJob:
+            """Run one task for each value; for several arguments, one for each combination."""
+
+        def expand_kwargs(self, kwargs: Any, *, strict: bool = True) -> MappedJob:
+            """Run one task for each dict of arguments."""
+
+    class MappedJob(MappedOperator):
+        """A mapped task of our classes."""
+
+        @property
+        def output(self) -> Any:
+            """What stands for the return values in other tasks."""
+
+
+Callback = Callable[[Context], None] | BaseNotifier
+T = TypeVar("T")
+
+
+class Template(Generic[T]):
+    """A template field: assigned a value or an XComArg, and read as the value, which Airflow renders before execute."""
+
+    @overload
+    def __get__(self, task: None, owner: type) -> Template[T]: ...
+    @overload
+    def __get__(self, task: object, owner: type) -> T: ...
+    def __get__(self, task: object, owner: type) -> Template[T] | T:
+        """Return the rendered value."""
+        raise NotImplementedError
+
+    def __set__(self, task: object, value: T | XComArg) -> None:
+        """Keep the value, or the XComArg that stands for it until the task runs."""
+
+
+class BaseOperatorArguments(TypedDict, total=False):
+    """Arguments of :class:`~airflow.sdk.BaseOperator`."""
+
+    task_id: Required[str]
+    owner: str
+    email: str | Sequence[str] | None
+    email_on_retry: bool
+    email_on_failure: bool
+    retries: int | None
+    retry_delay: timedelta | float
+    retry_exponential_backoff: float
+    max_retry_delay: timedelta | float | None
+    retry_policy: Any  # a RetryPolicy, from Airflow 3.3 on
+    start_date: datetime | None
+    end_date: datetime | None
+    depends_on_past: bool
+    ignore_first_depends_on_past: bool
+    wait_for_past_depends_before_skipping: bool
+    wait_for_downstream: bool
+    dag: DAG | None
+    params: MutableMapping[str, Any] | None
+    default_args: dict[str, Any] | None
+    priority_weight: int
+    weight_rule: Any  # a word, a WeightRule or a strategy, whose class depends on the version
+    queue: str
+    pool: str | None
+    pool_slots: int
+    sla: timedelta | None
+    execution_timeout: timedelta | None
+    on_execute_callback: Callback | Collection[Callback] | None
+    on_failure_callback: Callback | list[Callback] | None
+    on_success_callback: Callback | Collection[Callback] | None
+    on_retry_callback: Callback | list[Callback] | None
+    on_skipped_callback: Callback | Collection[Callback] | None
+    pre_execute: Callable[[Context], None] | None
+    post_execute: Callable[[Context, Any], None] | None
+    trigger_rule: str
+    resources: dict[str, Any] | None
+    run_as_user: str | None
+    task_concurrency: int | None  # Airflow 2
+    map_index_template: str | None
+    max_active_tis_per_dag: int | None
+    max_active_tis_per_dagrun: int | None
+    executor: str | None
+    executor_config: dict[str, Any] | None
+    do_xcom_push: bool
+    multiple_outputs: bool
+    inlets: Any
+    outlets: Any
+    task_group: TaskGroup | None
+    doc: str | None
+    doc_md: str | None
+    doc_json: str | None
+    doc_yaml: str | None
+    doc_rst: str | None
+    task_display_name: str | None
+    logger_name: str | None
+    allow_nested_operators: bool
+    render_template_as_native_obj: bool | None  # from Airflow 3.3 on
+
+
+class BaseSensorArguments(BaseOperatorArguments, total=False):
+    """Arguments of :class:`~airflow.sdk.BaseSensorOperator` that are not in the signatures of our sensors."""
+
+    silent_fail: bool
+    never_fail: bool
+
+
+class SubmitArguments(BaseOperatorArguments, total=False):
+    """Arguments that all operators share."""
+
+    wait_for_completion: bool | None
+    deferrable: bool | None
+    poll_interval: Duration
+    max_poll_interval: Duration
+    timeout: Duration
+    durable: bool
+    on_unknown_submit: OnUnknownSubmit
+    region: str | XComArg | None
+    ims_conn_id: str | XComArg
+
+
+class SubmitCopyrightExtractArguments(SubmitArguments, total=False):
+    """Arguments of the operator for copyright watermarks."""
+
+    input_media: Media | XComArg
+    algo_type: str | XComArg | None
+    user_data: str | Mapping[str, Any] | XComArg | None
+    job_params: Mapping[str, Any] | XComArg | None
+    no_watermark_after: Duration | None
+
+
+class SensorArguments(BaseSensorArguments, total=False):
+    """Arguments that all sensors share."""
+
+    job_id: str | XComArg
+    deferrable: bool | None
+    mode: Literal["poke", "reschedule"]
+    poke_interval: Duration
+    exponential_backoff: bool
+    max_wait: Duration | None
+    timeout: Duration
+    soft_fail: bool
+    region: str | XComArg | None
+    ims_conn_id: str | XComArg
+
+
+class JobSensorArguments(SensorArguments, total=False):
+    """Arguments of the sensor for all job families."""
+
+    job_type: str | XComArg
+
+
+class CopyrightExtractSensorArguments(SensorArguments, total=False):
+    """Arguments of the sensor for copyright watermarks."""
+
+    no_watermark_after: Duration | None
