@@ -52,11 +52,13 @@ test-oldest: $(VENV)/.ready ## run the tests on the oldest supported Airflow
 		--upgrade-package alibabacloud-ice20201109 --upgrade-package darabonba-core --editable .
 	@IMS_SEEDS=$${IMS_SEEDS:-30} $(VENV_OLDEST)/bin/python -m pytest $(PARALLEL) $(ARGS)
 
-lint: $(VENV)/.ready ## ruff (with Airflow's rules), format check, mypy
+lint: $(VENV)/.ready ## ruff (with Airflow's rules), format check, mypy, pyright
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff check --select AIR --preview .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/basedpyright --pythonpath $(BIN)/python
+	@$(BIN)/python tests/typing/check.py
 
 # In a separate environment: the other providers must not change the environment of the tests.
 VENV_BENCH ?= .venv-bench
