@@ -33,6 +33,14 @@ from airflow_provider_ims.jobs.catalog import (
     find_subject,
     query_action,
 )
+from airflow_provider_ims.jobs.polling import (
+    MAX_POLL_INTERVAL,
+    POLL_INTERVAL,
+    TIMEOUT,
+    Duration,
+    WaitOptions,
+    poll_until_done,
+)
 from airflow_provider_ims.jobs.response import find_job_id, read_snapshot, read_submission, request_id
 from airflow_provider_ims.jobs.retry import RecordState, for_airflow
 from airflow_provider_ims.jobs.submission import SubmissionRequest, unknown_submission
@@ -48,8 +56,13 @@ if TYPE_CHECKING:
     from airflow_provider_ims.api.protocol import ApiRequest
     from airflow_provider_ims.connection.settings import ImsSettings
     from airflow_provider_ims.jobs.media import Media
+    from airflow_provider_ims.jobs.outcome import JobOutcome
+    from airflow_provider_ims.jobs.polling import JobWait
 
 T = TypeVar("T")
+
+SETTINGS_TTL = 60.0
+"""Seconds after which a wait looks its connection up again."""
 
 log = logging.getLogger(__name__)
 
@@ -256,6 +269,43 @@ class ImsHook(BaseHook):
         """
         return self.query(COPYRIGHT_EXTRACT, job_id)
 
+    def wait(
+        self,
+        job_type: str | JobType,
+        job_id: str,
+        *,
+        timeout: Duration = TIMEOUT,
+        poll_interval: Duration = POLL_INTERVAL,
+        max_poll_interval: Duration = MAX_POLL_INTERVAL,
+        accept_empty_after: Duration | None = None,
+    ) -> JobOutcome:
+        """Wait for a job with the poll policy of operators and sensors, and return how the wait ended.
+
+        It takes the worker slot of the task that calls it. Operator and sensor can wait without one.
+
+        :param job_type: the job family, such as ``CopyrightExtractJob``
+        :param job_id: the job's id
+        :param timeout: how long to wait, in seconds or as a timedelta; then the outcome is ``OutcomeKind.TIMEOUT``
+        :param poll_interval: pause between the first polls, in seconds
+        :param max_poll_interval: longest pause between two polls, in seconds
+        :param accept_empty_after: how long empty responses must last to be the result, in seconds; for families that
+            report no state (``no_watermark_after`` of the operators)
+        :raises ImsConfigurationError: if an argument cannot be right
+        """
+        job = find_job_type(job_type)
+        check_job_id(job, job_id)
+        query_action(job)
+        options = WaitOptions.checked(
+            job,
+            poll_interval=poll_interval,
+            max_poll_interval=max_poll_interval,
+            timeout=timeout,
+            accept_empty_after=accept_empty_after,
+        )
+        wait = options.wait_for(job, job_id, since=time.time(), log=log)
+        wait.announce()
+        return self._blocking(poll_until_done, self._query(wait), wait)
+
     async def aclose(self) -> None:
         """Release what this event loop's calls have used; the last hook to do so closes the session."""
         client = self._clients.pop(asyncio.get_running_loop(), None)
@@ -300,6 +350,25 @@ class ImsHook(BaseHook):
     async def _send(self, action: str, params: Mapping[str, Any], *, subject: str | None = None) -> dict[str, Any]:
         client = await self._client()
         return await client.call(_api_request(action, params, subject))
+
+    def _query(self, wait: JobWait) -> Callable[[], Awaitable[JobSnapshot]]:
+        return functools.partial(self._aquery_with_current_settings, wait.job_type, wait.job_id)
+
+    async def _aquery_with_current_settings(self, job_type: JobType, job_id: str) -> JobSnapshot:
+        """Query with the settings that the connection has now: a wait outlives keys, endpoints and limits.
+
+        The connection is looked up once a minute, for all waits of the event loop together, and at once if its keys
+        are refused.
+        """
+        if "settings" in self.__dict__:
+            await self._refresh_settings(SETTINGS_TTL)
+        sent = asyncio.get_running_loop().time()
+        try:
+            return await self.aquery(job_type, job_id)
+        except ImsCredentialsError:
+            if not await self._refresh_settings(asyncio.get_running_loop().time() - sent):
+                raise
+        return await self.aquery(job_type, job_id)
 
     async def _client(self) -> ImsClient:
         """Return this loop's client; loading aiohttp and reading the connection happen in a thread."""

@@ -6,20 +6,16 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_ims.exceptions import ImsCredentialsError, ImsError
+from airflow_provider_ims.exceptions import ImsError
 from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.jobs.catalog import find_job_type
 from airflow_provider_ims.jobs.polling import poll_once, poll_until_done, poll_until_explained
-from airflow_provider_ims.jobs.types import JobSnapshot, JobState, JobType
+from airflow_provider_ims.jobs.types import JobState, JobType
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from airflow_provider_ims.jobs.outcome import JobOutcome
     from airflow_provider_ims.jobs.polling import JobWait
 
-SETTINGS_TTL = 60.0
-"""Seconds after which a wait looks its connection up again."""
 CANCEL_TIMEOUT = 4.0
 """Seconds. Airflow's worker kills a task five seconds after it has told it to end."""
 
@@ -86,25 +82,6 @@ class WaitingHook(ImsHook):
             self._blocking(functools.partial(self.aleave, cancel=cancel, log=log), job, job_id)
         except Exception as error:  # noqa: BLE001 - as above: the connection is read before
             _warn_that_job_may_go_on(job_id, error, log)
-
-    def _query(self, wait: JobWait) -> Callable[[], Awaitable[JobSnapshot]]:
-        return functools.partial(self._aquery_with_current_settings, wait.job_type, wait.job_id)
-
-    async def _aquery_with_current_settings(self, job_type: JobType, job_id: str) -> JobSnapshot:
-        """Query with the settings that the connection has now: a wait outlives keys, endpoints and limits.
-
-        The connection is looked up once a minute, for all waits of the event loop together, and at once if its keys
-        are refused.
-        """
-        if "settings" in self.__dict__:
-            await self._refresh_settings(SETTINGS_TTL)
-        sent = asyncio.get_running_loop().time()
-        try:
-            return await self.aquery(job_type, job_id)
-        except ImsCredentialsError:
-            if not await self._refresh_settings(asyncio.get_running_loop().time() - sent):
-                raise
-        return await self.aquery(job_type, job_id)
 
 
 def _warn_that_job_goes_on(job_type: JobType, job_id: str, log: Any) -> None:

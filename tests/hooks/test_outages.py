@@ -10,7 +10,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_ims.hooks import waiting
+from airflow_provider_ims.hooks import ims
 from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.hooks.waiting import WaitingHook
 from airflow_provider_ims.jobs import polling
@@ -72,7 +72,7 @@ async def test_corrected_endpoint_reaches_a_running_wait(
     ims_emulator: EmulatorProcess, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that is corrected in the UI is used by waits that run already, without a restart."""
-    monkeypatch.setattr(waiting, "SETTINGS_TTL", 0.2)
+    monkeypatch.setattr(ims, "SETTINGS_TTL", 0.2)
     ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0)
     job_id = ImsHook().submit_copyright_extract_job(MEDIA)
     connect(host="http://127.0.0.1:1")
@@ -89,7 +89,7 @@ async def test_running_waits_share_the_look_up(
     ims_emulator: EmulatorProcess, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fifty waits look their connection up together, at most once in each interval."""
-    monkeypatch.setattr(waiting, "SETTINGS_TTL", 0.5)
+    monkeypatch.setattr(ims, "SETTINGS_TTL", 0.5)
     look_ups: list[float] = []
     real = ImsHook.get_connection
 
@@ -112,7 +112,7 @@ async def test_unreadable_connection_is_not_read_at_each_poll(
     ims_emulator: EmulatorProcess, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the connection cannot be read, its last settings stay in use, and it is not read more often."""
-    monkeypatch.setattr(waiting, "SETTINGS_TTL", 0.5)
+    monkeypatch.setattr(ims, "SETTINGS_TTL", 0.5)
     ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=1.5)
     job_id = ImsHook().submit_copyright_extract_job(MEDIA)
     look_ups: list[float] = []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import Connection
 
+from airflow_provider_ims.exceptions import ImsConfigurationError
 from airflow_provider_ims.hooks import waiting
 from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.hooks.waiting import WaitingHook
@@ -29,6 +30,43 @@ QUERY = "QueryCopyrightExtractJob"
 MEDIA = "oss://rights-evidence/clip.mp4"
 FORBIDDEN = '{"RequestId": "R", "Code": "Forbidden.RAM", "Message": "no"}'
 pytestmark = pytest.mark.usefixtures("connect", "no_correction_grace")
+
+
+# ---- the public wait
+
+
+def test_hook_waits_for_its_job(ims_emulator: EmulatorProcess, caplog: pytest.LogCaptureFixture) -> None:
+    """A task of one's own submits and waits with two calls, and its log has the JobId and the text."""
+    caplog.set_level(logging.INFO)
+    ims_emulator.put_media(MEDIA, watermark="(c) Studio", processing_time=0.2)
+    hook = ImsHook()
+    job_id = hook.submit_copyright_extract_job(MEDIA)
+    outcome = hook.wait("CopyrightExtractJob", job_id, timeout=30, poll_interval=0.05)
+    assert (outcome.kind, outcome.result, outcome.job_id) == (OutcomeKind.SUCCEEDED, "(c) Studio", job_id)
+    lines = [line for line in caplog.messages if job_id in line]
+    assert lines[0] == f"Submitted CopyrightExtractJob {job_id} for {MEDIA} in cn-shanghai"
+    assert lines[-1].endswith(": '(c) Studio'")
+
+
+def test_hook_returns_how_a_wait_ended(ims_emulator: EmulatorProcess) -> None:
+    """A time-out and a declared silence are outcomes, not errors: the task decides what they mean."""
+    ims_emulator.put_media(MEDIA, processing_time=0)
+    hook = ImsHook()
+    job_id = hook.submit_copyright_extract_job(MEDIA)
+    assert hook.wait("CopyrightExtractJob", job_id, timeout=0.2, poll_interval=0.05).kind is OutcomeKind.TIMEOUT
+    silence = hook.wait("CopyrightExtractJob", job_id, timeout=30, poll_interval=0.05, accept_empty_after=0.1)
+    assert silence.kind is OutcomeKind.NOTHING_FOUND
+    assert len(ims_emulator.bill()["lines"]) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"job_id": "None"}, {"timeout": 0}, {"poll_interval": "15"}, {"job_type": "Nothing"}], ids=str
+)
+def test_wrong_argument_of_a_wait_sends_nothing(arguments: dict[str, Any], ims_emulator: EmulatorProcess) -> None:
+    """An argument that cannot be right raises before a call."""
+    with pytest.raises(ImsConfigurationError):
+        ImsHook().wait(**{"job_type": "CopyrightExtractJob", "job_id": "J", **arguments})
+    assert ims_emulator.requests() == []
 
 
 # ---- waiting
