@@ -55,6 +55,7 @@ class JobOutcome:
     :param elapsed: seconds from the beginning of the wait
     :param polls: how often the job was polled
     :param subject: what the job works on, for the log; None if that is not known
+    :param is_unknown_job: whether the last poll said that there is no such job
     :param assumption: what the task takes empty responses for, if they ended the wait; else None
     """
 
@@ -77,6 +78,7 @@ class JobOutcome:
     elapsed: float = 0.0
     polls: int = 0
     subject: str | None = None
+    is_unknown_job: bool = False
     assumption: str | None = None
 
     @property
@@ -180,10 +182,14 @@ def finish(outcome: JobOutcome, job_type: JobType) -> Any:
         case OutcomeKind.REFUSED:
             error = from_primitives(outcome.error or {})
             error.problem = f"Waiting for {outcome.job_type} {outcome.job_id} ended, {_facts(outcome)} {error.problem}"
-            error.add_advice(_GOES_ON)
+            if not outcome.is_unknown_job:
+                error.add_advice(_GOES_ON)
             raise error
 
 
+_UNKNOWN_JOB = (
+    "The service knows no such job: check the JobId, and that the region and the account are those of its submission."
+)
 _GOES_ON = "The job itself goes on, and is billed: an ImsJobSensor on its JobId can still get the result."
 _FAILED = "Look at the input and the arguments of the job. A new submission is a new bill."
 _COUNTS_AS_FAILED = (
@@ -194,6 +200,8 @@ _TIMEOUT = "Wait on with an ImsJobSensor on this JobId, which costs nothing; a n
 
 
 def _timeout_advice(outcome: JobOutcome, job_type: JobType) -> str:
+    if outcome.is_unknown_job:
+        return _UNKNOWN_JOB
     if outcome.response is None:
         return f"No poll of this process got a response, so nothing is known of the job. {_TIMEOUT}"
     if job_type.reports_state or outcome.service_state is not None:

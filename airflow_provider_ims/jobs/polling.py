@@ -323,6 +323,7 @@ class JobWait:
             elapsed=round(max(now - self.since, 0.0), 1),
             polls=self.polls,
             subject=self.subject,
+            is_unknown_job=isinstance(error, ImsNotFoundError),
             assumption=self._assumption if kind is OutcomeKind.NOTHING_FOUND else None,
         )
         self.log.info("%s", outcome.summary)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import random
+import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from airflow_provider_ims.exceptions import (
     ImsConnectionNotFoundError,
     ImsCredentialsError,
     ImsError,
+    ImsJobTimeoutError,
     ImsNotFoundError,
     ImsRequestError,
     ImsServiceError,
@@ -26,7 +28,7 @@ from airflow_provider_ims.exceptions import (
     to_primitives,
 )
 from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT
-from airflow_provider_ims.jobs.outcome import JobOutcome, OutcomeKind
+from airflow_provider_ims.jobs.outcome import JobOutcome, OutcomeKind, finish
 from airflow_provider_ims.jobs.polling import (
     CORRECTION_GRACE,
     NOT_FOUND_GRACE,
@@ -461,6 +463,23 @@ def test_outcome_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == [
         "Job J: an empty response after 9 polls in 10 min, taken for 'no watermark', as no_watermark_after says"
     ]
+
+
+@pytest.mark.parametrize("polls", [1, UNEXPLAINED_LIMIT], ids=["at the deadline", "again and again"])
+def test_job_that_is_not_known_is_not_said_to_go_on(polls: int) -> None:
+    """If the service knows no such job, the error says so: it does not run, and no sensor can wait for it."""
+    unknown = ImsNotFoundError("Query: JobNotFound.", advice="Check the JobId.", code="JobNotFound")
+    wait = waiting()
+    now = wait.deadline if polls == 1 else SINCE + NOT_FOUND_GRACE + 1
+    outcomes = [wait.on_failure(unknown, now + number) for number in range(polls)]
+    outcome = outcomes[-1]
+    assert outcome is not None
+    with pytest.raises((ImsNotFoundError, ImsJobTimeoutError)) as caught:
+        finish(JobOutcome.from_event(outcome.to_event(), COPYRIGHT_EXTRACT, "J"), COPYRIGHT_EXTRACT)
+    text = str(caught.value)
+    assert re.search(r"[Cc]heck the JobId", text)
+    for wrong in ("goes on", "still run", "ImsJobSensor", "nothing is known"):
+        assert wrong not in text
 
 
 @pytest.mark.parametrize(
