@@ -2,10 +2,13 @@
 # make test   run the tests
 # make help   list all targets
 #
-# Each target first creates the virtual environment .venv, again after each change of pyproject.toml.
-# PYTHON is the interpreter for it.
+# Each target first creates the virtual environment .venv, and updates it after each change of pyproject.toml.
+# PYTHON is the interpreter for it. If it is named and .venv has another one, .venv is created again.
 
 PYTHON ?= python3
+ifeq ($(strip $(PYTHON)),)
+override PYTHON = python3
+endif
 VENV ?= .venv
 BIN = $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -16,12 +19,42 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
+# Prints version and installation of an interpreter, or nothing if it does not run.
+interpreter = $(shell $(1) -c 'import sys; print(sys.version, sys.base_prefix)' 2> /dev/null)
+ifeq ($(call interpreter,$(BIN)/python),)
+NEW_VENV = yes
+else ifneq ($(origin PYTHON),file)
+ifneq ($(call interpreter,$(BIN)/python),$(call interpreter,$(PYTHON)))
+NEW_VENV = yes
+endif
+endif
+ifdef NEW_VENV
+.PHONY: $(VENV)/.ready
+endif
+
+# Runs an installation. Its output matters only if it fails, and without a package index one line says all of it.
+LOG = $(VENV)/install.log
+NO_INDEX = NewConnectionError|NameResolutionError|ProxyError|Failed to fetch|from versions: none|network was disabled
+install = $(1) > $(LOG) 2>&1 || { \
+	if grep -qE '$(NO_INDEX)' $(LOG); \
+	then echo "No package index can be reached, so nothing can be installed. PIP_INDEX_URL and UV_DEFAULT_INDEX name another one. Details: $(LOG)"; \
+	else cat $(LOG); fi >&2; exit 1; }
+
+NAME_ONE = Python 3.11 or newer is needed. Name one: make $(MAKECMDGOALS) PYTHON=python3.12
 $(VENV)/.ready: pyproject.toml
-	@echo "Creating the virtual environment $(VENV) and installing the provider, Airflow and the test tools (a minute or two) ..."
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is too old: Python 3.11 or newer is needed. Name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable . --group dev
+ifdef NEW_VENV
+	@$(PYTHON) -c 'import sys; sys.exit(3 * (sys.version_info < (3, 11)))' 2> /dev/null; case $$? in \
+		0) ;; \
+		3) echo "$(PYTHON) is too old. $(NAME_ONE)" >&2; exit 1 ;; \
+		126 | 127) echo "$(PYTHON) is missing. $(NAME_ONE)" >&2; exit 1 ;; \
+		*) echo "$(PYTHON) does not run. $(NAME_ONE)" >&2; exit 1 ;; \
+	esac
+	@echo "Creating the virtual environment $(VENV) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+endif
+	@echo "Installing the provider, Airflow and the test tools into $(VENV) (a minute or two) ..."
+	@$(call install,$(BIN)/python -m pip install uv)
+	@$(call install,$(BIN)/uv pip install --python $(BIN)/python --editable . --group dev)
 	@touch $@
 
 demo: $(VENV)/.ready ## run the example DAG in a real Airflow against the emulator
@@ -43,13 +76,14 @@ chaos: $(VENV)/.ready ## run the chaos tests: NIGHTS runs with random kills, and
 
 # The oldest supported Airflow with the dependencies of its release date, and the newest versions of our own dependencies.
 VENV_OLDEST ?= .venv-oldest
-OLDEST = $(BIN)/uv pip install --quiet --python $(VENV_OLDEST)/bin/python
+OLDEST = $(BIN)/uv pip install --python $(VENV_OLDEST)/bin/python
 test-oldest: $(VENV)/.ready ## run the tests on the oldest supported Airflow
 	@echo "Installing Airflow 2.11 into $(VENV_OLDEST) ..."
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV_OLDEST)
-	@$(OLDEST) --exclude-newer 2026-03-20 'apache-airflow==2.11.2' --group test
-	@$(OLDEST) --upgrade-package apache-airflow-providers-common-compat --upgrade-package alibabacloud-tea-openapi \
-		--upgrade-package alibabacloud-ice20201109 --upgrade-package darabonba-core --editable .
+	@$(call install,$(OLDEST) --exclude-newer 2026-03-20 'apache-airflow==2.11.2' --group test)
+	@$(call install,$(OLDEST) --upgrade-package apache-airflow-providers-common-compat \
+		--upgrade-package alibabacloud-tea-openapi --upgrade-package alibabacloud-ice20201109 \
+		--upgrade-package darabonba-core --editable .)
 	@IMS_SEEDS=$${IMS_SEEDS:-30} $(VENV_OLDEST)/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 lint: $(VENV)/.ready ## ruff (with Airflow's rules), format check, mypy, pyright
@@ -64,13 +98,13 @@ lint: $(VENV)/.ready ## ruff (with Airflow's rules), format check, mypy, pyright
 VENV_BENCH ?= .venv-bench
 bench: $(VENV)/.ready ## measure imports, submissions, waiting and throttling, compared with the SDK and other providers
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV_BENCH)
-	@$(BIN)/uv pip install --quiet --python $(VENV_BENCH)/bin/python --editable . --group bench
+	@$(call install,$(BIN)/uv pip install --python $(VENV_BENCH)/bin/python --editable . --group bench)
 	@status=0; for what in import_cost cold_submit waiting throttling; do \
 		$(VENV_BENCH)/bin/python benchmarks/$$what.py $(ARGS) || status=1; \
 	done; exit $$status
 
 screenshots: $(VENV)/.ready ## check the UI in a headless Chromium and take the screenshots of the docs
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group screenshots
+	@$(call install,$(BIN)/uv pip install --python $(BIN)/python --group screenshots)
 	@$(BIN)/python -m dev.screenshots $(ARGS)
 
 build: $(VENV)/.ready ## build wheel and sdist into dist/
