@@ -14,8 +14,9 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-ims",
         "name": CONN_NAME,
-        "description": "`Alibaba Cloud Intelligent Media Services (IMS) "
-        "<https://www.alibabacloud.com/help/en/ims/>`__: copyright watermark extraction jobs.",
+        # The link comes last: Airflow's UI shows the bare address, and adds a colon or dot that follows it to the link.
+        "description": "Copyright watermark extraction jobs of `Alibaba Cloud Intelligent Media Services (IMS) "
+        "<https://www.alibabacloud.com/help/en/ims/>`__",
         "integrations": [
             {
                 "integration-name": INTEGRATION,

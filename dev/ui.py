@@ -64,8 +64,9 @@ def ui() -> None:
 Airflow   {airflow.url}
           user {airflow.username}, password {airflow.password}
           Admin > Connections has {CONNECTION_ID}; trigger one of the example DAGs under Dags
-Emulator  {emulator.endpoint}/_emulator
-          jobs, videos and bill
+Emulator  {emulator.endpoint}, region {emulator.region}
+          access key ID {emulator.access_key_id}, secret {emulator.access_key_secret}
+          {emulator.endpoint}/_emulator shows jobs, videos and bill
 
 Ready after {time.monotonic() - started:.0f} s. Ctrl-C stops both.
 """)
