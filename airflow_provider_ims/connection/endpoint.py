@@ -128,7 +128,7 @@ def parse_endpoint(connection: Connection, region: str, network: str, where: str
 
 def _explicit_endpoint(endpoint: str, port: int | None, region: str, where: str) -> str:
     problem = f"{where}: Endpoint"  # its value is not repeated: it may hold a password
-    url, port_of_url = _split_endpoint(endpoint, problem)
+    url, port_of_url = _split_endpoint(endpoint, region, problem)
     host = (url.hostname or "").rstrip(".")
     if url.scheme not in _DEFAULT_PORTS:
         raise ImsConfigurationError(
@@ -159,7 +159,7 @@ def _explicit_endpoint(endpoint: str, port: int | None, region: str, where: str)
     return f"{url.scheme}://{f'[{host}]' if ':' in host else host}{suffix}"
 
 
-def _split_endpoint(endpoint: str, problem: str) -> tuple[SplitResult, int | None]:
+def _split_endpoint(endpoint: str, region: str, problem: str) -> tuple[SplitResult, int | None]:
     """Return the parts of an endpoint, and its port."""
     try:
         url = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
@@ -169,7 +169,7 @@ def _split_endpoint(endpoint: str, problem: str) -> tuple[SplitResult, int | Non
     if not valid:
         raise ImsConfigurationError(
             f"{problem} is not a host name or URL.",
-            advice="Give one such as ice.cn-shanghai.aliyuncs.com, or leave it empty.",
+            advice=f"Give one such as ice.{region}.aliyuncs.com, or leave it empty.",
         )
     try:
         port = url.port

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_ims.connection.endpoint import parse_port
+from airflow_provider_ims.connection.fields import CONN_FIELDS
 from airflow_provider_ims.exceptions import ImsConfigurationError
 
 PREFIX = "AIRFLOW_CONN_"
 _TEXTS = ("conn_type", "description", "host", "login", "password", "schema")
-_FIELDS = frozenset({*_TEXTS, "port", "extra"})
-_AS_JSON = (
+_FIELDS = (*_TEXTS, "port", "extra")
+AS_JSON = (
     'Write it as JSON: {"conn_type": "ims", "login": "<id>", "password": "<secret>", '
     '"extra": {"region_id": "<region>"}}.'
 )
+"""What to do about a value that is no connection."""
 _MOST_SCHEMES = 2
 """Airflow's URI has the connection type as its scheme, and may have one before the host."""
 _MOST_NAMES = 5
@@ -48,11 +51,15 @@ def _check_json(value: str, where: str) -> None:
         raise ImsConfigurationError(
             f"{where} has characters that UTF-8 cannot write (half of a surrogate pair).", advice="Remove them."
         )
-    if unknown := sorted(fields.keys() - _FIELDS):
+    if unknown := sorted(fields.keys() - set(_FIELDS)):
         names = ", ".join(repr(name[:_LONGEST_NAME]) for name in unknown[:_MOST_NAMES])
+        extras = [match for name in unknown for match in difflib.get_close_matches(name.lower(), CONN_FIELDS, n=1)]
+        all_are_extras = len(extras) == len(unknown)
         raise ImsConfigurationError(
             f"{where} has the unknown field {names}.",
-            advice="Move it into the object extra if the provider has such an extra, or remove it.",
+            advice=f"Write {', '.join(extras)} into the object extra instead."
+            if all_are_extras
+            else f"Rename it, or remove it; known are: {', '.join(_FIELDS)}.",
         )
     parse_port(fields.get("port"), where)
     if wrong := [name for name in _TEXTS if not isinstance(fields.get(name), str | None)]:
@@ -74,7 +81,7 @@ def _check_uri(value: str, where: str) -> None:
     except ValueError:
         valid = False
     if not valid:
-        raise ImsConfigurationError(f"{where} is not a valid URI.", advice=_AS_JSON)
+        raise ImsConfigurationError(f"{where} is not a valid URI.", advice=AS_JSON)
     try:
         _ = url.port
     except ValueError:

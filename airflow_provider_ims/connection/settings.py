@@ -6,6 +6,7 @@ from environment variables, and the task would then run with another identity.
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from airflow_provider_ims.connection.credentials import (
     parse_credentials,
 )
 from airflow_provider_ims.connection.endpoint import is_loopback, parse_endpoint, parse_region
+from airflow_provider_ims.connection.environment import AS_JSON
 from airflow_provider_ims.connection.fields import (
     CONN_FIELDS,
     CONN_NAME,
@@ -32,12 +34,17 @@ from airflow_provider_ims.connection.values import choice, number, seconds
 from airflow_provider_ims.exceptions import ImsConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.providers.common.compat.sdk import Connection
 
 ALIBABA_CLOUD_CONN_TYPE = "alibaba_cloud"
 """Connection type of apache-airflow-providers-alibaba."""
 _ALIBABA_CLOUD_EXTRAS = (*ALIBABA_CLOUD_KEY_FIELDS, "region", "endpoint")
 """Its extras beside ``auth_type``. The ``endpoint``, like Schema (a bucket), is about OSS: not used here."""
+_KEY_LABELS = dict(
+    zip(ALIBABA_CLOUD_KEY_FIELDS, ("Access key ID (login)", "Access key secret (password)"), strict=True)
+)
 _TYPE = re.compile(r"[a-z_]{1,20}")
 _LONGEST_NAME = 40
 
@@ -78,12 +85,15 @@ def parse_connection(connection: Connection, region: str | None = None) -> ImsSe
         value that could be secret
     """
     where = f"Connection {connection.conn_id!r}"
+    if not connection.conn_type:
+        raise ImsConfigurationError(f"{where} has no type.", advice=AS_JSON)
     if connection.conn_type not in {CONN_TYPE, ALIBABA_CLOUD_CONN_TYPE}:
         # A URI without a scheme has its user name here.
-        kind = f" {connection.conn_type!r}" if _TYPE.fullmatch(connection.conn_type or "") else ""
+        kind = f"the type {connection.conn_type!r}" if _TYPE.fullmatch(connection.conn_type) else "the type"
         raise ImsConfigurationError(
-            f"{where} has the type{kind} of another service." if connection.conn_type else f"{where} has no type.",
-            advice=f"Choose the type {CONN_TYPE!r} ({CONN_NAME}) or {ALIBABA_CLOUD_CONN_TYPE!r}.",
+            f"{where} has {kind} of another service.",
+            advice=f"Use a connection of the type {CONN_TYPE!r} ({CONN_NAME}) or {ALIBABA_CLOUD_CONN_TYPE!r}: pass its "
+            "id as ims_conn_id.",
         )
     if connection.schema and connection.conn_type == CONN_TYPE:
         raise ImsConfigurationError(
@@ -122,10 +132,27 @@ def _filled_extras(connection: Connection, where: str) -> dict[str, Any]:
     if unknown := sorted(extra.keys() - set(known)):
         names = ", ".join(repr(name[:_LONGEST_NAME]) for name in unknown)
         raise ImsConfigurationError(
-            f"{where} has the unknown extra {names}.", advice=f"Remove it; known are: {', '.join(known)}."
+            f"{where} has the unknown extra {names}.", advice=_advice_about(unknown, extra, known)
         )
     filled = {key: value for key, value in extra.items() if value is not None and value != ""}
     return _without_other_names(filled, where) if is_of_alibaba_provider else filled
+
+
+def _advice_about(unknown: list[str], extra: Mapping[str, Any], known: list[str]) -> str:
+    """Say what to do with unknown extras: one that only has the wrong name would be missed."""
+    advice, others = [], []
+    for name in unknown:
+        similar = [one for one in difflib.get_close_matches(name.lower(), known) if not extra.get(one)]
+        if name in ALIBABA_CLOUD_KEY_FIELDS:
+            advice.append(f"Move {name} to {_KEY_LABELS[name]}.")
+        elif similar:
+            advice.append(f"Rename {name[:_LONGEST_NAME]} to {similar[0]}.")
+        else:
+            others.append(name)
+    if others:
+        what = "it" if len(unknown) == 1 else "the others" if advice else "them"
+        advice.append(f"Remove {what}; known are: {', '.join(known)}.")
+    return " ".join(advice)
 
 
 def _without_other_names(extra: dict[str, Any], where: str) -> dict[str, Any]:
