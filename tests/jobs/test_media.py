@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_ims.exceptions import ImsConfigurationError
 from airflow_provider_ims.jobs.copyright import copyright_extract_parameters
 from airflow_provider_ims.jobs.media import media_text
 
@@ -60,6 +61,54 @@ def test_user_data_may_have_1024_bytes() -> None:
     """user_data may have exactly 1024 bytes in UTF-8."""
     text = "夜" * 341 + "x"
     assert copyright_extract_parameters(region=REGION, input_media="abc", user_data=text)["UserData"] == text
+
+
+OSS_HTTPS = "https://my-bucket.oss-cn-shanghai.aliyuncs.com"
+FAULTS: list[tuple[object, str]] = [
+    ("oss://AKID:canary@my-bucket/o.mp4", "'oss://my-bucket/o.mp4', which has credentials (not shown)."),
+    ("oss://AKID:can/ary@my-bucket/o.mp4", "'oss://my-bucket/o.mp4', which has credentials (not shown)."),
+    ("oss://my-bucket:443/o.mp4", "'oss://my-bucket:443/o.mp4', which has a port."),
+    ("oss://my-bucket/o.mp4?Signature=canary", "'oss://my-bucket/o.mp4', which has a query string (not shown)."),
+    (f"{OSS_HTTPS}/o.mp4?Signature=canary", f"'{OSS_HTTPS}/o.mp4', which has a query string (not shown)."),
+    (f"{OSS_HTTPS}/o.mp4#canary", f"'{OSS_HTTPS}/o.mp4', which has a fragment (not shown)."),
+    (f"{OSS_HTTPS}:443/o.mp4", f"'{OSS_HTTPS}:443/o.mp4', which has a port."),
+    (f"{OSS_HTTPS}/a b.mp4", f"'{OSS_HTTPS}/a b.mp4', which has spaces."),
+    (
+        f"{OSS_HTTPS.replace('//', '//AKID:canary@')}/o.mp4?Signature=canary",
+        f"'{OSS_HTTPS}/o.mp4', which has credentials (not shown) and a query string (not shown).",
+    ),
+    ("https://AKID:canary/o.mp4", "'https://AKID/o.mp4', which has a port."),
+    ("AKID:canary@my-bucket/o.mp4?Signature=canary", "'my-bucket/o.mp4', which is not a URL that IMS reads."),
+    ("ftp://host/x/https://AKID:canary@host/o.mp4", "'ftp://host/host/o.mp4', which is not a URL that IMS reads."),
+    ("clip.mp4?Signature=canary", "'clip.mp4', which is neither a URL nor a media asset id."),
+    ("oss://my-bucket/" + "x" * 300 + "/", f"'oss://my-bucket/{'x' * 184}...', which names no object"),
+]
+
+
+@pytest.mark.parametrize(("media", "message"), FAULTS)
+def test_error_says_which_medium_and_which_fault(media: Any, message: str) -> None:
+    """The error has the argument, its value without secrets, which fault it is, and what to do."""
+    with pytest.raises(ImsConfigurationError) as caught:
+        copyright_extract_parameters(region=REGION, input_media=media)
+    assert str(caught.value).startswith(f"input_media is {message}")
+    assert "canary" not in str(caught.value)
+    assert "oss://bucket/object" in str(caught.value)
+
+
+LISTS: list[Any] = [
+    ["oss://bucket/1.mp4", "oss://bucket/2.mp4"],
+    ("oss://bucket/1.mp4",),
+    "['oss://bucket/1.mp4', 'oss://bucket/2.mp4']",
+    '["oss://bucket/1.mp4"]',
+    {"Type": "OSS", "Media": ["oss://bucket/1.mp4"]},
+]
+
+
+@pytest.mark.parametrize("media", LISTS, ids=str)
+def test_error_about_a_list_says_expand(media: Any) -> None:
+    """A list, or the text that a template makes of it, is an error that says how to run a task for each item."""
+    with pytest.raises(ImsConfigurationError, match=r"input_media is a list, .* into \.expand\(\.\.\.\)"):
+        copyright_extract_parameters(region=REGION, input_media=media)
 
 
 @pytest.mark.parametrize(

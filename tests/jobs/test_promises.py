@@ -194,6 +194,47 @@ def test_record_of_a_job_is_written_until_it_is_there(emulator: EmulatorProcess,
     assert billed(emulator) == [job_id]
 
 
+def test_pauses_between_the_writes_of_a_record_double(
+    emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An API server that restarts is not flooded: there is a pause after each write that failed."""
+    task = make_task()
+    assert task.store is not None
+    task.store.failures.update({("set", call): ConnectionError("restarting") for call in range(2, 6)})
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    assert task.attempt() == "success"
+    assert pauses == [0.05, 0.1, 0.2, 0.4]
+
+
+def test_job_that_no_retry_finds_can_be_given_to_its_task(
+    emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the record of a job was never written, the error names the command with the JobId in it."""
+    monkeypatch.setattr(durable, "_WRITE_TIMEOUT", 0.0)
+    emulator.put_media(MEDIA, watermark=TEXT, processing_time=3600)
+    task = make_task(wait_for_completion=True, deferrable=False, timeout=0.2)
+    assert task.store is not None
+    task.store.failures.update({("set", call): ConnectionError("gone") for call in range(2, 9)})
+    assert task.attempt() == "failed"
+    assert str(task.error).endswith(f"airflow ims resume dag run extract --job-id {billed(emulator)[0]}")
+
+
+@pytest.mark.parametrize("fault", ["cut_after", None], ids=["unknown submission", "job"])
+def test_failed_writes_are_logged(
+    fault: str | None, emulator: EmulatorProcess, logged: Logged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each write of a record that fails is logged: what is known of a lost response, and the one after publishing."""
+    monkeypatch.setattr(durable, "_WRITE_TIMEOUT", 0.0)
+    task = make_task()
+    assert task.store is not None
+    task.store.failures.update({("set", call): ConnectionError(f"gone {call}") for call in (2, 3)})
+    if fault is not None:
+        emulator.fault(SUBMIT, fault)
+    task.attempt()
+    assert f"could not be written: ConnectionError: gone {3 if fault is None else 2}." in logged()
+
+
 def test_record_is_written_once_more_after_publishing(
     emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +312,18 @@ def test_kill_in_the_middle_of_a_submission_is_logged(emulator: EmulatorProcess,
     text = logged()
     assert f"It is unknown whether {SUBMIT} of" in text
     assert "The task was killed while it submitted. What is known: sent at 20" in text
+
+
+def test_kill_while_the_record_is_written_again_names_no_unknown_submission(
+    emulator: EmulatorProcess, logged: Logged
+) -> None:
+    """When the response is there, the submission is known: a kill does not warn that a job may exist."""
+    task = make_task()
+    operator = task.make_operator()
+    task.make_operator = lambda: operator
+    before_write(task, 2, operator.on_kill)
+    assert task.attempt() == "success"
+    assert "It is unknown whether" not in logged()
 
 
 def test_clear_is_logged(emulator: EmulatorProcess, logged: Logged) -> None:

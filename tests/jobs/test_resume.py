@@ -277,7 +277,10 @@ def test_error_of_a_wait_says_how_to_resume(emulator: EmulatorProcess) -> None:
     """The command that an error names lets the cleared task resume its job."""
     task = make_task()
     task.attempt()
-    assert "run before the clear: airflow ims resume dag run extract" in str(task.error)
+    assert str(task.error).endswith("run before the clear: airflow ims resume dag run extract")
+    tell(task, value=True)
+    task.attempt()
+    assert str(task.error).endswith("run before the clear: airflow ims resume dag run extract")
     task.store = None
     task.clear()
     task.attempt()
@@ -320,3 +323,5 @@ def test_command_is_quoted_for_the_shell() -> None:
     assert resume_command(attempt, "J1") == (
         "airflow ims resume 'rights check' manual__2026-11-25T00:00:00+00:00 extract --map-index 7 --job-id J1"
     )
+    assert resume_command(Attempt(task=("d", "r", "t", 0))) == "airflow ims resume d r t --map-index 0"
+    assert resume_command(Attempt(task=("d", "r", "t", -1))) == "airflow ims resume d r t"
