@@ -29,6 +29,8 @@ _LONGEST_TEXT = 200
 """Characters of a media reference in a message."""
 _RENDERED_NOTHING = frozenset({"none", "null", "nan"})
 _QUERY = re.compile(r"\?[^/?]*=")
+_NOT_A_PORT = re.compile(r":(?!\d+$).*")
+_LONGEST_SCHEME = 16
 
 _FORMS = (
     "Use oss://bucket/object, https://bucket.oss-<region>.aliyuncs.com/object or a media asset id "
@@ -72,6 +74,30 @@ def media_text(value: object) -> str:
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
 
 
+def _refused(name: str, value: object, fault: str, remedy: str = _FORMS) -> ImsConfigurationError:
+    """Return the error: which argument, its value without secrets, what is wrong with it, and what to do."""
+    return ImsConfigurationError(f"{name} is {_without_secrets(str(value))!r}, {fault}. {remedy}")
+
+
+def _without_secrets(text: str) -> str:
+    """Return a text that may be anything, for messages: what may be a key, a signature or a password is left out."""
+    scheme, separator, rest = text.partition("://") if "://" in text[:_LONGEST_SCHEME] else ("", "", text)
+    host, slash, path = rest.partition("/")
+    if ":" in host and "@" in rest:
+        # A password may have a slash in it.
+        host, slash, path = rest.rpartition("@")[2].partition("/")
+    host = _NOT_A_PORT.sub("", host.rpartition("@")[2])
+    if scheme == "oss":
+        # A question mark or a number sign may be part of the key of an object.
+        path = _QUERY.split(path)[0]
+    else:
+        host, path = (re.split(r"[?#]", part)[0] for part in (host, path))
+    if scheme not in {"oss", "http", "https"}:
+        path = path.rpartition("@")[2]
+    shown = f"{scheme}{separator}{host}{slash}{path}"
+    return shown if len(shown) <= _LONGEST_TEXT else f"{shown[:_LONGEST_TEXT]}..."
+
+
 def _typed_media(media: Mapping[str, Any], region: str, name: str) -> dict[str, str]:
     if media.keys() != {"Type", "Media"}:
         raise ImsConfigurationError(f"{name} has the keys {sorted(map(str, media))}. Give exactly 'Type' and 'Media'.")
@@ -88,6 +114,11 @@ def _typed_media(media: Mapping[str, Any], region: str, name: str) -> dict[str, 
 
 
 def _check_text(value: object, name: str) -> None:
+    if _is_list(value):
+        raise ImsConfigurationError(
+            f"{name} is a list, and a job reads one file. Run one task for each: "
+            f"{name.removeprefix('Media of ')} does not go into partial(...), but into .expand(...) after it."
+        )
     if not isinstance(value, str):
         raise ImsConfigurationError(f"{name} is a {type(value).__name__}. {_FORMS}")
     if not value.strip():
@@ -96,80 +127,116 @@ def _check_text(value: object, name: str) -> None:
         raise ImsConfigurationError(
             f"{name} is {value!r}: the template found nothing. Look at the XCom or variable that it reads. {_FORMS}"
         )
-    if any(unicodedata.category(one) in _CONTROL and one not in _JOINERS for one in value) or value != value.strip():
-        raise ImsConfigurationError(
-            f"{name} has control or format characters, or spaces at its ends. Remove them. {_FORMS}"
-        )
+    if any(unicodedata.category(one) in _CONTROL and one not in _JOINERS for one in value):
+        raise _refused(name, value, "which has control or format characters", f"Remove them. {_FORMS}")
+    if value != value.strip():
+        raise _refused(name, value, "which has spaces at its ends", f"Remove them. {_FORMS}")
+
+
+def _is_list(value: object) -> bool:
+    # A template makes a text of the list that it reads, unless the DAG renders native objects.
+    return isinstance(value, list | tuple | set) or (
+        isinstance(value, str) and value.startswith(("[", "(")) and value.endswith(("]", ")"))
+    )
 
 
 def _check_media_id(media: str, name: str) -> None:
     if not _MEDIA_ID.fullmatch(media):
-        raise ImsConfigurationError(f"{name} {media[:200]!r} is neither a URL nor a media asset id. {_FORMS}")
+        raise _refused(name, media, "which is neither a URL nor a media asset id")
 
 
 def _check_oss_url(media: str, region: str, name: str) -> None:
     scheme, separator, rest = media.partition("://")
     if not separator or scheme not in {"oss", "http", "https"}:
-        # Only the scheme is repeated: what follows may be a signed URL.
-        raise ImsConfigurationError(f"{name} starts with {media[:8]!r}, which is not a URL that IMS reads. {_FORMS}")
+        raise _refused(name, media, "which is not a URL that IMS reads")
     if scheme == "oss":
         bucket, _, key = rest.partition("/")
-        if "@" in bucket or ":" in bucket or _QUERY.search(key):
-            # The value is not repeated: it may hold a key or a signature.
-            raise ImsConfigurationError(
-                f"{name} is an oss:// URL with credentials, a port or a query string. IMS takes no signed URLs: give "
-                f"oss://bucket/object."
-            )
+        _check_is_plain(media, name, _extras_of_oss_url(bucket, key))
     else:
         bucket, key = _https_bucket_and_key(media, region, name)
     if not _BUCKET.fullmatch(bucket):
-        raise ImsConfigurationError(
-            f"{name} has {bucket[:80]!r} where the bucket belongs. Bucket names have 3 to 63 lower-case letters, "
-            f"digits and hyphens, and no host. {_FORMS}"
+        raise _refused(
+            name,
+            media,
+            f"which has {bucket[:80]!r} where the bucket belongs",
+            f"Bucket names have 3 to 63 lower-case letters, digits and hyphens, and no host. {_FORMS}",
         )
     if key.startswith(("/", "\\")):
-        raise ImsConfigurationError(
-            f"{name} names an object that begins with a slash in the bucket {bucket!r}, which OSS does not allow. "
-            f"Remove one slash. {_FORMS}"
+        raise _refused(
+            name,
+            media,
+            f"which names an object that begins with a slash in the bucket {bucket!r}",
+            f"OSS does not allow that: remove one slash. {_FORMS}",
         )
     size = len(unquote(key).encode() if scheme != "oss" else key.encode())
     if size > _MAX_KEY_BYTES:
-        raise ImsConfigurationError(
-            f"{name} names an object with {size:,} bytes in UTF-8. OSS allows at most {_MAX_KEY_BYTES:,}. {_FORMS}"
+        raise _refused(
+            name,
+            media,
+            f"which names an object with {size:,} bytes in UTF-8",
+            f"OSS allows at most {_MAX_KEY_BYTES:,}. {_FORMS}",
         )
     if not key or key.endswith("/"):
-        raise ImsConfigurationError(
-            f"{name} names no object in the bucket {bucket!r}. IMS reads one file, not a folder. {_FORMS}"
+        raise _refused(
+            name,
+            media,
+            f"which names no object in the bucket {bucket!r}",
+            f"IMS reads one file, not a folder. {_FORMS}",
         )
+
+
+def _check_is_plain(media: str, name: str, extras: list[str]) -> None:
+    if extras:
+        raise _refused(
+            name,
+            media,
+            f"which has {' and '.join(extras)}",
+            f"IMS takes no signed URLs and no credentials. {_FORMS}",
+        )
+
+
+def _extras_of_oss_url(bucket: str, key: str) -> list[str]:
+    extras = {
+        "credentials (not shown)": "@" in bucket or (":" in bucket and "@" in key),
+        "a port": ":" in bucket.rpartition("@")[2] and "@" not in key,
+        "a query string (not shown)": _QUERY.search(key) is not None,
+    }
+    return [what for what, is_there in extras.items() if is_there]
 
 
 def _https_bucket_and_key(media: str, region: str, name: str) -> tuple[str, str]:
     try:
         url = urlsplit(media)
-        plain = _is_plain(url, media)
+        _check_is_plain(media, name, _extras_of_https_url(url, media))
     except ValueError:
-        plain = False
-    if not plain:
-        raise ImsConfigurationError(
-            f"{name} is a URL with credentials, a port, a query, a fragment or spaces. IMS takes no signed URLs. "
-            f"{_FORMS}"
-        )
+        raise _refused(name, media, "which is not a valid URL") from None
     host = url.hostname or ""
     match = _OSS_HOST.fullmatch(host)
     if match is None:
-        raise ImsConfigurationError(f"{name} is on {host!r}, which is not a bucket of OSS. {_FORMS}")
+        raise _refused(name, media, f"which is on {host[:80]!r}: that is not a bucket of OSS")
     if match["region"].endswith("-internal"):
-        raise ImsConfigurationError(
-            f"{name} is on the internal host {host!r}. Use the public name of the bucket, or oss://. {_FORMS}"
+        raise _refused(
+            name,
+            media,
+            f"which is on the internal host {host!r}",
+            f"Use the public name of the bucket, or oss://. {_FORMS}",
         )
     if match["region"] != region:
-        raise ImsConfigurationError(
-            f"{name} is in {match['region']} and the job would run in {region}. Both must be in the same region: "
-            f"set region={match['region']!r}, or use a copy of the media in {region}."
+        raise _refused(
+            name,
+            media,
+            f"which is in {match['region']} and the job would run in {region}",
+            f"Both must be in the same region: set region={match['region']!r}, or use a copy of the media in {region}.",
         )
     return match["bucket"], url.path.removeprefix("/")
 
 
-def _is_plain(url: SplitResult, media: str) -> bool:
-    extras = (url.username, url.password, url.port)
-    return all(part is None for part in extras) and not {"?", "#", " "} & set(media)
+def _extras_of_https_url(url: SplitResult, media: str) -> list[str]:
+    extras = {
+        "credentials (not shown)": url.username is not None or url.password is not None,
+        "a port": ":" in url.netloc.rpartition("@")[2].rpartition("]")[2],
+        "a query string (not shown)": "?" in media,
+        "a fragment (not shown)": "#" in media,
+        "spaces": " " in media,
+    }
+    return [what for what, is_there in extras.items() if is_there]

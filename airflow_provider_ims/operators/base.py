@@ -150,7 +150,7 @@ class ImsJobBaseOperator(BaseOperator):
         """Submit the job or resume that of an earlier attempt, wait for it if requested, and return its JobId."""
         with self._safe_retries(context) as store:
             hook = self._hook()
-            request, options = self._validate(hook, store.load_at_start())
+            request, options = self._validate(hook, store.load_at_start(), context)
             match self._recovery_point(hook, store, request, options, context):
                 case RecoveryPoint.NO_RECORD | RecoveryPoint.ENDED, _:
                     current = self._submit(hook, store, request, options)
@@ -213,13 +213,16 @@ class ImsJobBaseOperator(BaseOperator):
                 raise
             raise raised from error.__cause__
 
-    def _validate(self, hook: WaitingHook, record: SubmissionRecord | None) -> tuple[SubmissionRequest, WaitOptions]:
+    def _validate(
+        self, hook: WaitingHook, record: SubmissionRecord | None, context: Context
+    ) -> tuple[SubmissionRequest, WaitOptions]:
         """Check all arguments before any call, and log which job goes on if they are wrong by now."""
         self._job_id = record.job_id if record else None
         try:
             region = hook.settings.region
             options = self._check(vars(self))
-            return SubmissionRequest(self.job_type, region, self.job_parameters(region)), options
+            with _position(context):
+                return SubmissionRequest(self.job_type, region, self.job_parameters(region)), options
         except (ImsConfigurationError, ImsConnectionNotFoundError):
             if self._job_id is not None:
                 self.log.warning("Job %s goes on, and is billed. It was submitted by %s", self._job_id, record)
@@ -384,6 +387,19 @@ class ImsJobBaseOperator(BaseOperator):
         except Exception:  # noqa: BLE001 - the event has it too: nothing may come between a paid job and its result
             return None
         return job_id if isinstance(job_id, str) else None
+
+
+@contextmanager
+def _position(context: Context) -> Iterator[None]:
+    """Let an error about an argument say which of the mapped tasks has it."""
+    try:
+        yield
+    except ImsConfigurationError as error:
+        map_index = getattr(context.get("ti"), "map_index", -1)
+        if map_index < 0:
+            raise
+        problem = f"Mapped task {map_index}: {error.problem}"
+        raise ImsConfigurationError(problem, advice=error.advice) from error.__cause__
 
 
 def _waits(given: Mapping[str, Any]) -> bool:

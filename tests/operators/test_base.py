@@ -11,6 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_ims.exceptions import (
+    ImsConfigurationError,
     ImsCredentialsError,
     ImsJobFailedError,
     ImsJobTimeoutError,
@@ -139,6 +140,18 @@ def test_broken_trigger_names_the_job_and_is_not_retried(emulator: EmulatorProce
         operator(deferrable=True).resume_execution("__fail__", {"error": error}, context)
     assert caught.value.job_id == emulator.jobs()[0]["job_id"]
     assert isinstance(caught.value, AirflowFailException)
+
+
+@pytest.mark.parametrize(("map_index", "start"), [(-1, "input_media is"), (3, "Mapped task 3: input_media is")])
+def test_error_about_a_template_says_which_mapped_task(map_index: int, start: str, emulator: EmulatorProcess) -> None:
+    """An error about an argument of a mapped task begins with the map index; nothing is sent."""
+    ti: Any = TaskInstance()
+    ti.map_index = map_index
+    task = ImsSubmitCopyrightExtractJobOperator(task_id="extract", input_media="clip.mp4")
+    with pytest.raises(ImsConfigurationError) as caught:
+        run(task, ti)
+    assert str(caught.value).startswith(start)
+    assert emulator.requests() == []
 
 
 FORBIDDEN: dict[str, Any] = {
