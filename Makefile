@@ -71,8 +71,9 @@ test: $(VENV)/.ready ## run the tests
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 NIGHTS ?= 10
-chaos: $(VENV)/.ready ## run the chaos tests: NIGHTS runs with random kills, and NIGHTS times as many random faults
-	@IMS_NIGHTS=$(NIGHTS) IMS_SEEDS=$$((50 * $(NIGHTS))) $(BIN)/python -m pytest $(PARALLEL) tests/chaos $(ARGS)
+chaos: $(VENV)/.ready ## run the chaos tests: NIGHTS runs with random kills, NIGHTS times as many random faults, both state stores
+	@IMS_NIGHTS=$(NIGHTS) IMS_SEEDS=$$((50 * $(NIGHTS))) IMS_OUTAGES=5,20,60,90 IMS_STATE_STORES=database,object_storage \
+		$(BIN)/python -m pytest $(PARALLEL) tests/chaos $(ARGS)
 
 # The oldest supported Airflow with the dependencies of its release date, and the newest versions of our own dependencies.
 VENV_OLDEST ?= .venv-oldest

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from packaging.version import Version
 
-from dev.standalone import StandaloneAirflow, free_port
+from dev.standalone import ApiError, StandaloneAirflow, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from airflow_provider_ims.emulator.process import EmulatorProcess
     from dev.sandbox import AirflowSandbox
@@ -29,6 +31,10 @@ needs_airflow_3 = pytest.mark.skipif(
 needs_a_store = pytest.mark.skipif(
     AIRFLOW < (3, 3), reason="before Airflow 3.3 there is no state store that outlives an attempt"
 )
+
+DATABASE, OBJECT_STORAGE = "database", "object_storage"
+STATE_STORES = os.environ.get("IMS_STATE_STORES", DATABASE).split(",")
+"""The state-store backends of Airflow that the suites run on; ``make chaos`` names both."""
 
 TASK = "extract"
 TIMEOUT = 240.0
@@ -53,13 +59,33 @@ def exclusive() -> Iterator[None]:
 
 
 @contextmanager
-def whole_airflow(sandbox: AirflowSandbox, **settings: str) -> Iterator[StandaloneAirflow]:
-    """Run an Airflow with short intervals, on a free port.
+def whole_airflow(
+    sandbox: AirflowSandbox, settings: Mapping[str, str] | None = None, *, port: int | None = None
+) -> Iterator[StandaloneAirflow]:
+    """Run an Airflow with short intervals.
 
     :param settings: further environment variables
+    :param port: port on which the API server is reached, None for a free one
     """
-    with exclusive(), StandaloneAirflow(sandbox, port=free_port(), env={**SETTINGS, **settings}) as airflow:
+    env = {**SETTINGS, **(settings or {})}
+    with exclusive(), StandaloneAirflow(sandbox, port=port or free_port(), env=env) as airflow:
         yield airflow
+
+
+def state_store(kind: str, objects: Path) -> dict[str, str]:
+    """Return the environment variables of a state-store backend.
+
+    :param kind: which one, see :data:`STATE_STORES`
+    :param objects: directory for the objects
+    """
+    if kind == DATABASE:
+        return {}
+    return {
+        "AIRFLOW__WORKERS__STATE_STORE_BACKEND": (
+            "airflow.providers.common.io.state_store.backend.StateStoreObjectStorageBackend"
+        ),
+        "AIRFLOW__COMMON_IO__STATE_STORE_OBJECTSTORAGE_PATH": objects.as_uri(),
+    }
 
 
 def media_of(dag_id: str) -> str:
@@ -102,6 +128,16 @@ class Run:
     def xcom(self, key: str, task_id: str = TASK) -> Any:
         """Return an XCom that a task has pushed."""
         return self.airflow.xcom(self.dag_id, self.run_id, task_id, key)
+
+    def record(self, key: str) -> Any:
+        """Return what the task has stored under a key of its state store, None if there is nothing."""
+        path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{TASK}/state-store/{key}"
+        try:
+            return self.airflow.request("GET", path)["value"]
+        except ApiError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            return None
 
     def log(self, try_number: int = 1) -> list[dict[str, Any]]:
         """Return the log of an attempt of the task, as the UI shows it."""

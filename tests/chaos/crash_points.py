@@ -1,4 +1,4 @@
-"""The table of ``test_crashes.py``: where a worker crashes, how its task waits, and the expected outcome."""
+"""The tables of these tests: where a worker crashes or stops, how its task waits, and the expected outcome."""
 
 from __future__ import annotations
 
@@ -25,6 +25,19 @@ class Point(StrEnum):
     """While the task is deferred: the triggerer crashes."""
     BEFORE_SUCCESS = "before_success"
     """After the operator has returned, before Airflow learns of its success."""
+
+
+class Step(StrEnum):
+    """Where the first attempt of a task stops until its test continues it."""
+
+    BEFORE_RECORD = "before_the_record"
+    """The connection to the service is open, and the record is written next."""
+    AFTER_RECORD = "after_the_record"
+    """The record is written, and the request is sent next."""
+    AFTER_RESPONSE = "after_the_response"
+    """The job exists, and its JobId is recorded next."""
+    BEFORE_XCOM = "before_the_xcom"
+    """The JobId is recorded, and pushed to XCom next."""
 
 
 class Way(StrEnum):
@@ -97,6 +110,26 @@ WITHOUT_RECORD = [
     Crash(Point.BEFORE_DEFER, Way.DEFER, durable=False),
 ]
 CRASHES = [*WITH_RECORD, *WITHOUT_RECORD]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One row of the table of stopped tasks.
+
+    :param step: where the first attempt stops
+    :param way: what the task does with its job
+    """
+
+    step: Step
+    way: Way
+
+    @property
+    def dag_id(self) -> str:
+        """The id of the DAG for this row."""
+        return f"{self.step}_{self.way}"
+
+
+STOPS = [Stop(step, way) for step in Step for way in Way]
 
 MAPPED = "mapped"
 """A DAG of mapped tasks, all of which crash before XCom; it has runs of several types at the same time."""

@@ -1,6 +1,7 @@
 """Workers and the triggerer of a whole Airflow are killed with SIGKILL at each point of a task: it has one job.
 
 The runs start before the first test, except those whose worker waits for a stub server. Each test checks one run.
+``IMS_STATE_STORES`` names the state-store backends that it runs on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dev.sandbox import ROOT, AirflowSandbox
 from dev.standalone import FINAL_STATES, ApiError, StandaloneAirflow
 from tests.chaos.crash_points import CRASHES, INSTANCES, MAPPED, RUN_TYPES, Crash, Point, Way
 from tests.chaos.wires import DroppedResponse, HangingHandshake, StubServer
-from tests.runs import TASK, TIMEOUT, Run, media_of, needs_a_store, whole_airflow
+from tests.runs import STATE_STORES, TASK, TIMEOUT, Run, media_of, needs_a_store, state_store, whole_airflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,8 +82,10 @@ def has_started(run: Run) -> bool:
     return run.task()["state"] not in {None, "scheduled", "queued"}
 
 
-@pytest.fixture(scope="module")
-def suite(ims_emulator_process: EmulatorProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+@pytest.fixture(scope="module", params=STATE_STORES)
+def suite(
+    request: pytest.FixtureRequest, ims_emulator_process: EmulatorProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Suite]:
     """Start Airflow and a run of each DAG. No test of this module may reset the emulator."""
     ims_emulator_process.reset()
     pids = tmp_path_factory.mktemp("pids")
@@ -113,7 +116,8 @@ def suite(ims_emulator_process: EmulatorProcess, tmp_path_factory: pytest.TempPa
         sandbox = stack.enter_context(AirflowSandbox({**env, "IMS_PIDS": str(pids), "PYTHONPATH": str(ROOT)}))
         sandbox.add_dag(DAG_FILE)
         # Some workers stay at their crash point until their test runs.
-        airflow = stack.enter_context(whole_airflow(sandbox, AIRFLOW__CORE__PARALLELISM="12"))
+        store = state_store(request.param, tmp_path_factory.mktemp("objects"))
+        airflow = stack.enter_context(whole_airflow(sandbox, {"AIRFLOW__CORE__PARALLELISM": "12", **store}))
         yield Suite(airflow, emulators, servers, pids)
 
 

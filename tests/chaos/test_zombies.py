@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_ims.emulator.process import EmulatorProcess
 from dev.sandbox import ROOT, AirflowSandbox
-from tests.runs import TIMEOUT, Run, media_of, needs_a_store, whole_airflow
+from tests.runs import STATE_STORES, TIMEOUT, Run, media_of, needs_a_store, state_store, whole_airflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,8 +86,8 @@ class Zombie:
         return bool(psutil.Process(self.task).status() == psutil.STATUS_STOPPED)
 
 
-@pytest.fixture(scope="module")
-def zombies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Zombie]]:
+@pytest.fixture(scope="module", params=STATE_STORES)
+def zombies(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Zombie]]:
     """Start Airflow and a run of each DAG, each with its own emulator, whose clock its test advances."""
     pids = tmp_path_factory.mktemp("pids")
     env = {"IMS_PIDS": str(pids), "PYTHONPATH": str(ROOT)}
@@ -98,7 +98,8 @@ def zombies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Zomb
             env[f"AIRFLOW_CONN_{dag_id.upper()}"] = emulator.connection_json()
         sandbox = stack.enter_context(AirflowSandbox(env))
         sandbox.add_dag(DAG_FILE)
-        airflow = stack.enter_context(whole_airflow(sandbox, **HEARTBEATS))
+        store = state_store(request.param, tmp_path_factory.mktemp("objects"))
+        airflow = stack.enter_context(whole_airflow(sandbox, {**HEARTBEATS, **store}))
         zombies = {
             dag_id: Zombie(Run(airflow, emulator, dag_id, airflow.trigger(dag_id)), pids)
             for dag_id, emulator in emulators.items()

@@ -3,46 +3,20 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
+from tests.chaos.crash_points import Step
+from tests.chaos.operators import PIDS, StoppingStore, stop_process
 from tests.runs import TASK, media_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-PIDS = Path(os.environ["IMS_PIDS"])
 
-
-def stop_process() -> None:
-    """Stop this process until it gets SIGCONT."""
-    # Sent to this thread: if another one got the signal, this one would continue for a moment.
-    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
-
-
-class StoppingStore:
-    """The state store of the task, which stops the process after the submission is recorded."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        """Return an attribute of the store."""
-        return getattr(self._store, name)
-
-    def set(self, *args: Any, **options: Any) -> None:
-        """Store a value, and stop the process the first time."""
-        self._store.set(*args, **options)
-        self.set = self._store.set  # type: ignore[method-assign]
-        stop_process()
-
-
-class StoppingOperator(ImsSubmitCopyrightExtractJobOperator):
+class ZombieOperator(ImsSubmitCopyrightExtractJobOperator):
     """The operator, whose first attempt stops."""
 
     stops_before_submitting = False
@@ -53,7 +27,10 @@ class StoppingOperator(ImsSubmitCopyrightExtractJobOperator):
         if ti.try_number == 1:
             (PIDS / ti.dag_id).write_text(f"{os.getpid()} {os.getppid()}")
             if ti.dag_id == "before_sending":
-                with_store: Any = {**context, "task_state_store": StoppingStore(context["task_state_store"])}
+                with_store: Any = {
+                    **context,
+                    "task_state_store": StoppingStore(context["task_state_store"], Step.AFTER_RECORD),
+                }
                 context = with_store
             if ti.dag_id == "before_submitting":
                 self.stops_before_submitting = True
@@ -67,7 +44,7 @@ class StoppingOperator(ImsSubmitCopyrightExtractJobOperator):
 
 for _dag_id in ("before_submitting", "before_sending", "while_waiting", "dead", "cleared_while_running"):
     with DAG(_dag_id, schedule=None) as _dag:
-        StoppingOperator(
+        ZombieOperator(
             task_id=TASK,
             input_media=media_of(_dag_id),
             ims_conn_id=_dag_id,
