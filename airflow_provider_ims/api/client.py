@@ -15,9 +15,9 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
-from airflow_provider_ims.api.protocol import decode, encode, may_have_been_carried_out
+from airflow_provider_ims.api.protocol import HttpResponse, decode, encode, may_have_been_carried_out
 from airflow_provider_ims.api.rate_limit import IN_FLIGHT, RateLimiter
-from airflow_provider_ims.api.redact import Redactor
+from airflow_provider_ims.api.redact import MARK, Redactor, log_text
 from airflow_provider_ims.connection.endpoint import is_host
 from airflow_provider_ims.exceptions import (
     ImsConfigurationError,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from airflow_provider_ims.api.observer import SubmissionObserver
-    from airflow_provider_ims.api.protocol import ApiRequest
+    from airflow_provider_ims.api.protocol import ApiRequest, HttpRequest
     from airflow_provider_ims.connection.settings import ImsSettings
 
 # Seconds. A kept connection outlasts the pauses between the polls of the first minutes, so that no poll pays for TLS;
@@ -51,14 +51,25 @@ class ImsClient:
         self._settings = settings
         self._proxy = _proxy(settings)
         self._rate_limiter = RateLimiter(settings.max_requests_per_second)
-        self.redact = Redactor(settings.credentials).redact
-        """Takes secrets out of a text of the service."""
+        self._redactor = Redactor(settings.credentials)
         self._session: aiohttp.ClientSession | None = None
 
     @property
     def settings(self) -> ImsSettings:
         """Endpoint, credentials and limits."""
         return self._settings
+
+    def redact(self, text: str) -> str:
+        """Return a text for a log or a message: one line, shortened, without secrets and signatures."""
+        return log_text(self._redactor.redact(text))
+
+    log_text = staticmethod(log_text)
+    """The same for texts of responses, which have no secrets any more."""
+
+    @staticmethod
+    def is_redacted(text: str) -> bool:
+        """Whether a text of a response is not what the service sent: it had a secret in it."""
+        return MARK in text
 
     async def __aenter__(self) -> Self:
         return self
@@ -139,6 +150,16 @@ class ImsClient:
                 return response
         raise unknown
 
+    async def exchange(self, http: HttpRequest, description: str) -> HttpResponse:
+        """Send a request once, over a connection of its own, and return the response as it came.
+
+        :param http: the request
+        :param description: what it is, for messages
+        :raises ImsTransportError: if no response came back
+        """
+        async with self._new_session(aiohttp.TCPConnector(force_close=True)) as session:
+            return await self._exchange(session, http, description)
+
     def _new_session(
         self, connector: aiohttp.BaseConnector, timeout: aiohttp.ClientTimeout | None = None
     ) -> aiohttp.ClientSession:
@@ -167,12 +188,30 @@ class ImsClient:
             date=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             nonce=secrets.token_hex(16),
         )
+        response = await self._exchange(session, http, request.description, connector)
+        return decode(
+            request,
+            region=settings.region,
+            status=response.status,
+            headers=response.headers,
+            body=response.body,
+            redact=self._redactor.with_signature(http.signature).redact,
+        )
+
+    async def _exchange(
+        self,
+        session: aiohttp.ClientSession,
+        http: HttpRequest,
+        description: str,
+        connector: _SubmissionConnector | None = None,
+    ) -> HttpResponse:
         # Errors are raised below, outside the except block: aiohttp's exceptions carry the request's headers with
         # the signature and the token, and would travel along as the context of ours.
         try:
             async with (
                 asyncio.timeout(None) if connector is None else connector.time_limit,
-                session.post(
+                session.request(
+                    http.method,
                     URL(http.url, encoded=True),
                     headers=http.headers,
                     data=http.body or None,
@@ -180,28 +219,24 @@ class ImsClient:
                     proxy=self._proxy,
                 ) as response,
             ):
-                status, headers, body = response.status, response.headers, await response.read()
+                return HttpResponse(response.status, response.headers, await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            failure = self._transport_error(request, error, connector)
-        else:
-            return decode(
-                request, region=settings.region, status=status, headers=headers, body=body, redact=self.redact
-            )
+            failure = self._transport_error(description, error, connector)
         raise failure
 
     def _transport_error(
-        self, request: ApiRequest, error: Exception, connector: _SubmissionConnector | None
+        self, description: str, error: Exception, connector: _SubmissionConnector | None
     ) -> ImsTransportError:
         host, why = urlsplit(self._settings.endpoint).netloc, self.redact(_cause(error, self._proxy))
         # aiohttp tells a connection that was not opened by the class of the error; a submission needs certainty.
         sent = not isinstance(error, _NOT_CONNECTED) if connector is None else connector.is_open
         if not sent:
             return ImsTransportError(
-                f"{request.description} was not sent: {host} could not be reached: {why}.",
+                f"{description} was not sent: {host} could not be reached: {why}.",
                 advice="Look at the network, the proxy and the connection's region, network and endpoint.",
             )
         return ImsTransportError(
-            f"{request.description} was sent to {host} and no response came back: {why}.",
+            f"{description} was sent to {host} and no response came back: {why}.",
             advice="Look at the network, or raise the connection's read_timeout.",
             sent=True,
             is_broken=isinstance(error, aiohttp.ClientConnectionError) and not isinstance(error, TimeoutError),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ims import __version__
 from airflow_provider_ims.api.clean import clean
+from airflow_provider_ims.api.redact import log_text, redact_texts
 from airflow_provider_ims.api.refusal import explain_refusal
 from airflow_provider_ims.api.signature import percent_encode, signed_headers
 from airflow_provider_ims.exceptions import (
@@ -68,15 +69,36 @@ class ApiRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A signed request, ready to send as a POST.
+    """A signed request, ready to send.
 
     :param url: with the query string, percent-encoded
     :param headers: all headers
     :param body: form parameters, empty for none
+    :param method: the HTTP method
     """
 
     url: str
     headers: dict[str, str]
+    body: bytes
+    method: str = "POST"
+
+    @property
+    def signature(self) -> str:
+        """The signature of the request, which a response may repeat; empty if it is not signed."""
+        return self.headers.get("authorization", "").rpartition("=")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """A response as it came.
+
+    :param status: HTTP status
+    :param headers: all headers; their names may be in any case
+    :param body: the body
+    """
+
+    status: int
+    headers: Mapping[str, str]
     body: bytes
 
 
@@ -121,7 +143,7 @@ def decode(
     body: bytes,
     redact: Callable[[str], str],
 ) -> dict[str, Any]:
-    """Return the response body of a call that succeeded.
+    """Return the response body of a call that succeeded, without secrets.
 
     :param request: the call
     :param region: region of the call, for messages
@@ -131,15 +153,29 @@ def decode(
     :param redact: takes secrets out of a text of the service
     :raises ImsApiError: if the response is an error or cannot be used, see its subclasses
     """
-    try:
-        content = clean(json.loads(body))
-    except (ValueError, RecursionError):
-        content = None
+    content = read_json(body, redact)
     if not isinstance(content, dict) or not _string(content, "RequestId"):
-        raise _foreign_error(request, region, status, headers, content, body, redact)
+        raise _foreign_error(request, region, status, headers, content, body, lambda text: log_text(redact(text)))
     if status in HTTP_SUCCESS and not _is_error(content):
         return content
-    raise _service_error(request, region, status, headers, content, redact)
+    raise _service_error(request, region, status, headers, content, log_text)
+
+
+def read_json(body: bytes, redact: Callable[[str], str]) -> Any:
+    """Return the JSON of a response, clean and without secrets; None if it is none.
+
+    Everything that a response brings comes from here, so that nothing else has to redact it.
+
+    :param body: the body of the response
+    :param redact: takes secrets out of a text of the service
+    """
+    try:
+        text = body.decode(json.detect_encoding(body), "surrogatepass")
+        content = clean(json.loads(text))
+    except (ValueError, RecursionError):
+        return None
+    # Almost all responses have no secret: the whole body is searched at once.
+    return content if redact(text) == text else redact_texts(content, redact)
 
 
 def _foreign_error(
@@ -153,7 +189,7 @@ def _foreign_error(
 ) -> ImsApiError:
     """Return the error of a response that is not the service's own: a gateway, a proxy or a login page sent it."""
     kind = ImsThrottledError if status == HTTP_TOO_MANY_REQUESTS else ImsServiceError
-    what = "JSON without a RequestId" if isinstance(content, dict) else _describe(body)
+    what = "JSON without a RequestId" if isinstance(content, dict) else describe_body(body)
     request_id = headers.get("x-acs-request-id")
     request_id = request_id and redact(request_id)
     return kind(
@@ -163,7 +199,7 @@ def _foreign_error(
         action=request.action,
         request_id=request_id,
         http_status=status,
-        retry_after=_retry_after(headers),
+        retry_after=retry_after(headers),
     )
 
 
@@ -196,7 +232,7 @@ def _service_error(
         code=code,
         request_id=request_id,
         http_status=status,
-        retry_after=_retry_after(headers),
+        retry_after=retry_after(headers),
         is_rejection=rule is not None
         and rule.is_rejection
         and (kind is ImsThrottledError or status not in HTTP_SERVER_ERRORS),
@@ -334,15 +370,21 @@ def _class_without_rule(code: str | None, status: int) -> type[ImsApiError]:
     return ImsApiError if code or status in HTTP_CLIENT_ERRORS else ImsServiceError
 
 
-def _describe(body: bytes) -> str:
-    """Describe an unreadable body without repeating it: it may come from a proxy and mirror the request."""
+def describe_body(body: bytes) -> str:
+    """Describe an unreadable body without repeating it: it may come from a proxy and mirror the request.
+
+    :param body: the body of the response
+    """
     if not body.strip():
         return "an empty body"
     return "an HTML page" if b"<html" in body[:1000].lower() else f"a body of {len(body):,} bytes"
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the pause that a throttled response requests, in seconds; the header has milliseconds."""
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the pause that a throttled response requests, in seconds; None if it requests none.
+
+    :param headers: the headers of the response; this one has milliseconds
+    """
     value = headers.get("x-acs-retry-after", "")
     # More digits than a day has milliseconds are no pause; a number of 400 digits would not even fit into a float.
     return int(value) / 1000 if _MILLISECONDS.fullmatch(value) and int(value) > 0 else None

@@ -194,7 +194,7 @@ class ImsHook(BaseHook):
         action = query_action(job)
         client = await self._client()
         response = await client.call(_api_request(action, {job.query_parameter: job_id}, f"job {job_id}"))
-        return read_snapshot(job, job_id, response, redact=client.redact)
+        return read_snapshot(job, job_id, response, redact=client.log_text)
 
     def query(self, job_type: str | JobType, job_id: str) -> JobSnapshot:
         """Poll a job once.

@@ -124,15 +124,43 @@ def test_request_that_was_not_sent_was_not_carried_out(
     assert may_have_been_carried_out(error) is carried_out
 
 
-def test_texts_of_the_service_are_redacted() -> None:
+def hide(text: str) -> str:
+    return text.replace("canary", "***")
+
+
+def test_texts_of_an_error_are_redacted() -> None:
     """Code, message, diagnosis and RequestId of an error pass the redaction."""
-    body = {"Code": "Invalid.thing", "Message": "message", "Recommend": "https://link", "RequestId": "r-1"}
+    body = {"Code": "Invalid.canary", "Message": "a canary", "Recommend": "https://canary", "RequestId": "r-canary"}
     with pytest.raises(ImsApiError) as caught:
-        decoded(400, json.dumps(body).encode(), subject="job J", redact=str.upper)
+        decoded(400, json.dumps(body).encode(), subject="job J", redact=hide)
     assert str(caught.value).startswith(
-        "QueryX of job J in cn-shanghai was refused: INVALID.THING: MESSAGE (RequestId R-1, HTTP 400). "
-        "Diagnosis: HTTPS://LINK."
+        "QueryX of job J in cn-shanghai was refused: Invalid.***: a *** (RequestId r-***, HTTP 400). "
+        "Diagnosis: https://***."
     )
+    assert (caught.value.code, caught.value.request_id) == ("Invalid.***", "r-***")
+
+
+def test_texts_of_a_success_are_redacted() -> None:
+    """All texts of a success pass the redaction before anybody gets them, names included."""
+    body = {"RequestId": "r-canary", "Data": {"JobId": "canary", "canary": ["a canary", 5, None]}}
+    assert decoded(200, json.dumps(body).encode(), redact=hide) == {
+        "RequestId": "r-***",
+        "Data": {"JobId": "***", "***": ["a ***", 5, None]},
+    }
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_body_is_redacted_in_each_encoding_of_json(encoding: str) -> None:
+    """A body that Python reads as JSON is redacted, whatever its encoding is."""
+    assert decoded(200, '{"RequestId": "r-canary"}'.encode(encoding), redact=hide) == {"RequestId": "r-***"}
+
+
+def test_request_id_of_a_header_is_redacted() -> None:
+    """The RequestId of a response that is not the service's passes the redaction too."""
+    with pytest.raises(ImsApiError) as caught:
+        decoded(502, b"<html>", {"x-acs-request-id": "r-canary"}, redact=hide)
+    assert caught.value.request_id == "r-***"
+    assert "canary" not in str(caught.value)
 
 
 def test_header_has_the_request_id_if_the_body_has_none() -> None:
