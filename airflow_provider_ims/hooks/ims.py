@@ -162,10 +162,11 @@ class ImsHook(BaseHook):
                 log.warning("%s", unknown)
             raise unknown from None
         accepted = read_submission(job, response)
-        if accepted is None:
+        if accepted is None or client.is_redacted(accepted.job_id):
             message = client.redact(str(response.get("Message")))
             found = find_job_id(job, response)
-            what = "no JobId" if found is None else f"the JobId {client.redact(found)}, of an unexpected type"
+            form = "of an unexpected type" if accepted is None else "which repeats a secret of the connection"
+            what = "no JobId" if found is None else f"the JobId {client.redact(found)}, {form}"
             why = f"The response of the service has {what} (Message {message!r})."
             raise _unknown(request, why, observer, request_id(response))
         return accepted

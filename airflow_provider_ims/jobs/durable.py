@@ -37,6 +37,8 @@ KEY = "ims_submission"
 
 _FENCE_KEY = "ims_submission_attempt"
 _ABSENT: Any = object()
+# What the transport writes in place of a secret. A JobId that had one in it cannot be queried.
+_REDACTED = "***"
 
 # How long the record is kept beyond the wait, for the retries; Airflow's clean-up deletes what is older.
 _RETENTION = timedelta(days=30)
@@ -307,7 +309,7 @@ class SubmissionStore:
         """
         self._is_in_flight = False
         job = read_submission(self._job_type, response)
-        if job is None:
+        if job is None or _REDACTED in job.job_id:
             self._change(unexpected_job_id=find_job_id(self._job_type, response))
             return
         self._change(at=time.time(), job_id=job.job_id, request_id=job.request_id)
