@@ -105,7 +105,9 @@ class ImsHook(BaseHook):
     def get_conn(self) -> TypedClient:
         """Return the official typed SDK client, with endpoint, credentials and time-outs of the connection.
 
-        Known limitation: its asynchronous methods build a TLS context for each call, and it loads 1,600 modules.
+        Its methods and errors are the SDK's; its requests go over the transport of this hook, which follows no
+        redirects and keeps the keys out of errors and logs. Of ``RuntimeOptions``, the time-outs count. Known
+        limitation: each call opens a connection, and the SDK has 1,600 modules to load.
         """
         settings = self.settings
         from airflow_provider_ims.api.sdk import typed_client  # noqa: PLC0415 - loads the SDK
