@@ -22,12 +22,15 @@ from airflow_provider_ims.exceptions import ImsRequestError, ImsSubmitUnknownErr
 from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.jobs import durable
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
-from tests.attempts import ObjectStore, SimulatedTask, Store
+from tests.attempts import SimulatedTask, Store
+from tests.chaos.object_store import ObjectStorage, object_storage
 from tests.responses import REJECTED, UNKNOWN
+from tests.runs import AIRFLOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import timedelta
+    from pathlib import Path
 
     from airflow_provider_ims.emulator.process import EmulatorProcess
 
@@ -39,6 +42,8 @@ WAYS: dict[str, dict[str, Any]] = {
 PLACES = list(product([SUBMIT, QUERY], [1, 2, 5]))
 """The action, and which of its calls has the fault."""
 TASKS = 5
+HAS_OBJECT_STORAGE = AIRFLOW >= (3, 3)
+"""Whether Airflow has a state store, and so a backend for it. Then each second seed runs on it."""
 SEEDS = range(int(os.environ.get("IMS_SEEDS", "150")))
 
 # Part of the calls to an unreliable state store that fail, and of its writes that are slow.
@@ -126,9 +131,8 @@ def text_of(number: int) -> str:
     return f"(c) Studio {number}"
 
 
-def unreliable_store(rng: random.Random) -> Store:
-    """Return a state store, of either backend, whose calls are slow or fail now and then."""
-    store = rng.choice([Store, ObjectStore])()
+def unreliable(store: Store, rng: random.Random) -> Store:
+    """Have the calls of a state store be slow or fail now and then."""
     for call, number in product(["get", "set", "delete"], range(1, 12)):
         if rng.random() < STORE_FAILURES:
             store.failures[call, number] = ConnectionError("the API server is gone")
@@ -144,7 +148,11 @@ def unreliable_store(rng: random.Random) -> Store:
 
 
 def run_tasks(
-    way: str, faults: Sequence[Fault], rng: random.Random, emulator: EmulatorProcess, *, stores: bool = False
+    way: str,
+    faults: Sequence[Fault],
+    rng: random.Random,
+    emulator: EmulatorProcess,
+    make_store: Callable[[], Store] = Store,
 ) -> None:
     """Run all tasks, and check their outcomes."""
     emulator.reset()
@@ -152,9 +160,7 @@ def run_tasks(
         emulator.put_media(media_of(number), watermark=text_of(number), processing_time=0.05)
     for fault in faults:
         emulator.fault(fault.action, fault.kind, nth=fault.nth, times=fault.times, **fault.options(rng))
-    tasks = [make_task(number, way) for number in range(TASKS)]
-    for task in tasks if stores else ():
-        task.store = unreliable_store(rng)
+    tasks = [make_task(number, way, make_store()) for number in range(TASKS)]
     states = [task.run(retry_delay=RETRY_DELAY) for task in tasks]
     wait_for_late_requests(emulator)
     bill = [line["media"] for line in emulator.bill()["lines"]]
@@ -186,7 +192,7 @@ def wait_for_late_requests(emulator: EmulatorProcess) -> None:
         time.sleep(RETRY_DELAY)
 
 
-def make_task(number: int, way: str) -> SimulatedTask:
+def make_task(number: int, way: str, store: Store) -> SimulatedTask:
     """Return a task with retries."""
 
     def make_operator() -> ImsSubmitCopyrightExtractJobOperator:
@@ -199,7 +205,7 @@ def make_task(number: int, way: str) -> SimulatedTask:
             **WAYS[way],
         )
 
-    return SimulatedTask(make_operator, retries=12)
+    return SimulatedTask(make_operator, retries=12, store=store)
 
 
 @pytest.fixture
@@ -228,10 +234,16 @@ def test_single_response_costs_nothing(way: str, action: str, emulator: Emulator
         run_tasks(way, [Fault(action, "answer", 2, response=response)], random.Random(0), emulator)
 
 
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory for the objects of all tests: Airflow keeps its path for the life of the process."""
+    return tmp_path_factory.mktemp("objects")
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_several_faults_cost_nothing(
-    seed: int, way: str, emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+    seed: int, way: str, emulator: EmulatorProcess, objects: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Random faults of service, state store and look-up, some of them repeated, cost no result and no second job."""
     rng = random.Random(seed)
@@ -248,4 +260,8 @@ def test_several_faults_cost_nothing(
         return real(conn_id)
 
     monkeypatch.setattr(ImsHook, "get_connection", staticmethod(look_up))
-    run_tasks(way, faults, rng, emulator, stores=True)
+    if seed % 2 and HAS_OBJECT_STORAGE:
+        with object_storage(objects):
+            run_tasks(way, faults, rng, emulator, lambda: unreliable(ObjectStorage(), rng))
+    else:
+        run_tasks(way, faults, rng, emulator, lambda: unreliable(Store(), rng))
