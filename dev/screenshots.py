@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import expect, sync_playwright
@@ -49,7 +50,7 @@ TIMEOUT = 30.0
 """Seconds that the UI may take for each step."""
 
 STS_CONNECTION = "ims_sts"
-STANDARD_VALUES = {"login": "id-of-a-temporary-key", "password": "not a secret"}
+STANDARD_VALUES: dict[str, Any] = {"login": "id-of-a-temporary-key", "password": "not a secret", "port": 443}
 EXTRA_VALUES: dict[str, Any] = {
     "region_id": "cn-shanghai",
     "network": "public",
@@ -60,6 +61,11 @@ EXTRA_VALUES: dict[str, Any] = {
     "max_requests_per_second": 30,
 }
 SECRETS = ("password", "element_security_token")
+
+TESTED_CONNECTION = "ims_tested"
+REFUSED = "Wrong access key secret: the signature was refused (SignatureDoesNotMatch)."
+NO_PORT = "The host or port to test differs from the stored connection."
+"""What Airflow 3.3.2 says about each connection without a port: apache/airflow#73298."""
 
 
 class ScreenshotError(RuntimeError):
@@ -102,17 +108,11 @@ class ScreenshotSession:
         """Fill in the form of a new connection, take a screenshot, save the form, and check the saved connection."""
         page = self.page
         page.set_viewport_size({"width": FORM_WIDTH, "height": HEIGHT})
-        page.goto(f"{self._airflow.url}/connections")
-        page.get_by_role("button", name="Add Connection").click()
-        form = page.get_by_role("dialog")
-        form.locator("input[name=connection_id]").fill(STS_CONNECTION)
-        connection_type = form.get_by_role("combobox").first
-        connection_type.fill(CONN_NAME)
-        connection_type.press("Enter")
-        for name, value in STANDARD_VALUES.items():
-            form.locator(f"input[name={name}]").fill(value)
-        for label in UI_FIELD_BEHAVIOUR["relabeling"].values():
+        form = self._new_connection(STS_CONNECTION, STANDARD_VALUES)
+        for label in (*UI_FIELD_BEHAVIOUR["relabeling"].values(), "Port"):
             expect(form.get_by_text(label, exact=True)).to_be_visible()
+        for name in UI_FIELD_BEHAVIOUR["hidden-fields"]:
+            expect(form.locator(f"input[name={name}]")).to_be_hidden()
         standard = self._form_image(form)
 
         _open_extra_fields(form)
@@ -124,33 +124,54 @@ class ScreenshotSession:
         extra = self._form_image(form)
         self._save("connection-form", self._side_by_side(standard, extra))
 
-        form.get_by_role("button", name="Save").click()
-        expect(form).to_be_hidden()
+        self._submit(form)
         saved = self._airflow.request("GET", f"/connections/{STS_CONNECTION}")
         check(
             json.loads(saved["extra"]),
             {**EXTRA_VALUES, "security_token": "***"},
             "The form has saved other extra fields",
         )
+        check(saved["port"], STANDARD_VALUES["port"], "The form has saved another port")
         page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+
+    def tested_connection(self) -> None:
+        """Make a connection to the emulator in the form, and read what the button says that tests it."""
+        emulator = self._emulator
+        values = {
+            "login": emulator.access_key_id,
+            "password": emulator.access_key_secret,
+            "host": emulator.endpoint,
+            "port": urlsplit(emulator.endpoint).port,
+        }
+        form = self._new_connection(TESTED_CONNECTION, values)
+        _open_extra_fields(form)
+        _fill(form, "region_id", emulator.region)
+        self._submit(form)
+        connected = f"Connected to {emulator.endpoint} (region {emulator.region})"
+        self._test(TESTED_CONNECTION, connected)
+
+        form = self._edit_connection(TESTED_CONNECTION)
+        form.locator("input[name=password]").fill("another-secret")
+        self._submit(form)
+        self._test(TESTED_CONNECTION, REFUSED)
+
+        form = self._edit_connection(TESTED_CONNECTION)
+        form.locator("input[name=password]").fill(emulator.access_key_secret)
+        form.locator("input[name=port]").fill("")
+        self._submit(form)
+        check(self._airflow.request("GET", f"/connections/{TESTED_CONNECTION}")["port"], None, "The port is not empty")
+        # A later Airflow connects.
+        self._test(TESTED_CONNECTION, connected, NO_PORT)
 
     def emulator_connection(self) -> None:
         """Check the edit form and the button that tests a connection; without a screenshot."""
-        page = self.page
-        page.goto(f"{self._airflow.url}/connections")
-        row = page.get_by_role("row").filter(has_text=CONNECTION_ID)
-        row.get_by_role("button", name="Edit Connection").click()
-        form = page.get_by_role("dialog")
+        form = self._edit_connection(CONNECTION_ID)
         expect(form.locator("input[name=host]")).to_have_value(self._emulator.endpoint)
         _open_extra_fields(form)
         _check_extra_fields(form)
         form.get_by_role("button", name="Close").click()
         expect(form).to_be_hidden()
-        with page.expect_response("**/connections/test") as response:
-            row.get_by_role("button", name="Test Connection").click()
-        result = response.value.json()
-        expected = {"status": True, "message": f"Connected to {self._emulator.endpoint} (region cn-shanghai)"}
-        check(result, expected, "The connection test of the UI failed")
+        self._test(CONNECTION_ID, f"Connected to {self._emulator.endpoint} (region cn-shanghai)")
 
     def task(self) -> None:
         """Run the example DAG, and take screenshots of the XComs and the link of a task instance."""
@@ -195,6 +216,45 @@ class ScreenshotSession:
         check(len(bill["lines"]), len(VIDEOS), "The bill contains other jobs")
         # Jobs and media, without the request log below.
         self._save("emulator", self._page_image_to(page.get_by_role("table").nth(1), margin=24))
+
+    def _new_connection(self, connection_id: str, values: dict[str, Any]) -> Locator:
+        """Open the form of a new connection, fill in its standard fields, and return it."""
+        page = self.page
+        page.goto(f"{self._airflow.url}/connections")
+        page.get_by_role("button", name="Add Connection").click()
+        form = page.get_by_role("dialog")
+        form.locator("input[name=connection_id]").fill(connection_id)
+        connection_type = form.get_by_role("combobox").first
+        connection_type.fill(CONN_NAME)
+        connection_type.press("Enter")
+        for name, value in values.items():
+            form.locator(f"input[name={name}]").fill(str(value))
+        return form
+
+    def _edit_connection(self, connection_id: str) -> Locator:
+        """Open the form of a saved connection, and return it."""
+        self._row(connection_id).get_by_role("button", name="Edit Connection").click()
+        return self.page.get_by_role("dialog")
+
+    def _submit(self, form: Locator) -> None:
+        form.get_by_role("button", name="Save").click()
+        expect(form).to_be_hidden()
+
+    def _test(self, connection_id: str, *sentences: str) -> None:
+        """Press the button that tests a connection; the response must be one of the sentences, and be shown."""
+        row = self._row(connection_id)
+        with self.page.expect_response("**/connections/test") as response:
+            row.get_by_role("button", name="Test Connection").click()
+        body = response.value.json()
+        text = str(body.get("message", body.get("detail")))
+        check(any(sentence in text for sentence in sentences), True, f"The connection test says {text!r}")  # noqa: FBT003
+        # Airflow shows the reason of an HTTP error instead of the text.
+        expect(self.page.get_by_text(text if response.value.ok else "Bad Request")).to_be_visible()
+
+    def _row(self, connection_id: str) -> Locator:
+        """Open the list of connections, without earlier messages, and return the row of one."""
+        self.page.goto(f"{self._airflow.url}/connections")
+        return self.page.get_by_role("row").filter(has_text=connection_id)
 
     def _form_image(self, form: Locator) -> bytes:
         # No field has the focus, and the page behind the form does not show at its corners.
@@ -259,6 +319,7 @@ def screenshots(out: Path) -> None:
             session = ScreenshotSession(browser, airflow, emulator, out)
             session.log_in()
             session.connection_form()
+            session.tested_connection()
             session.emulator_connection()
             session.task()
             session.emulator()

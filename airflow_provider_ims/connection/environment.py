@@ -34,11 +34,13 @@ def check_environment(conn_id: str) -> None:
     """
     name = f"{PREFIX}{conn_id.upper()}"
     value = os.environ.get(name, "").strip()
-    where = f"Connection {conn_id!r} (environment variable {name})"
+    connection = f"Connection {conn_id!r}"
+    where = f"{connection} (environment variable {name})"
     if value.startswith("{"):
         _check_json(value, where)
     else:
         _check_uri(value, where)
+        _check_port(value, connection)
 
 
 def _check_json(value: str, where: str) -> None:
@@ -76,12 +78,17 @@ def _is_utf8(text: str) -> bool:
 
 def _check_uri(value: str, where: str) -> None:
     try:
-        url = urlsplit(value)
+        urlsplit(value)
         valid = value.count("://") <= _MOST_SCHEMES
     except ValueError:
         valid = False
     if not valid:
         raise ImsConfigurationError(f"{where} is not a valid URI.", advice=AS_JSON)
+
+
+def _check_port(value: str, where: str) -> None:
+    # The API server has a connection under test in such a variable: what was typed into the form, not a URI, is wrong.
+    url = urlsplit(value)
     try:
         _ = url.port
     except ValueError:

@@ -33,7 +33,7 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
         "login": "AccessKey ID of a RAM user",
         "password": "AccessKey secret of the RAM user",
         "host": "empty: computed from region and network",
-        "port": "443, the default; Airflow 3.3.2 tests no connection without a port",
+        "port": "443, which Test needs in Airflow 3.3.2",
     },
 }
 """The standard fields: relabelled, or hidden if IMS does not use them.

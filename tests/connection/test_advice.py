@@ -315,7 +315,7 @@ CASES = [
     ),
     Case(
         "ims://LTAIkey:secret@proxy.example.com:99999/?region_id=cn-shanghai",
-        f"{ENVIRONMENT}: Port is not a number from 1 to 65535 ('99999').",
+        "Connection 'ims_default': Port is not a number from 1 to 65535 ('99999').",
         "Correct it, or empty it.",
         (
             "ims://LTAIkey:secret@proxy.example.com:9999/?region_id=cn-shanghai",
@@ -401,7 +401,8 @@ LIST = "QueryCopyrightJobList"
             {"host": NO_ONE_LISTENS},
             (
                 "Unreachable: QueryCopyrightJobList was not sent: 127.0.0.1:1 could not be reached: Connect call "
-                "failed ('127.0.0.1', 1). Look at the network, the proxy and the connection's region, network and endpoint."
+                "failed ('127.0.0.1', 1). Look at the network, the proxy and the connection's region, network and "
+                "endpoint."
             ),
         ),
         (
