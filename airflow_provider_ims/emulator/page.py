@@ -14,7 +14,7 @@ _MAX_TEXT = 2000
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #888; --accent: #c2410c; }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1.5rem; }
+body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; padding: 0 1.5rem; }
 h1 { font-size: 1.5rem; margin-bottom: 0; }
 h2 { font-size: 1.05rem; margin: 2rem 0 .4rem; }
 p { color: var(--soft); margin: .2rem 0; }
@@ -22,7 +22,7 @@ b { color: var(--accent); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 500; }
-td { overflow-wrap: break-word; }
+td { overflow-wrap: anywhere; }
 """
 
 

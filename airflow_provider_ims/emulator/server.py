@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 # Longest request line in bytes. Most parameters are in the query string, percent-encoded.
 _MAX_LINE = 64 * 1024
+_MAX_HEADERS = 128
 # The public and the internal host of a region.
 _REGIONAL_HOST = re.compile(r"ice(-vpc)?\.(?P<region>[a-z0-9-]+)\.aliyuncs\.com(:[0-9]+)?")
 # Interval in seconds at which a hanging request checks whether its client is still connected.
@@ -228,9 +229,12 @@ async def _guard(
     # aiohttp decodes bytes that are not UTF-8 to surrogates, which nothing can encode again.
     if not _is_unicode([request.raw_path, *headers, *request.headers.values()]):
         return error_response(400, "the request line or a header is not UTF-8")
+    # Newer versions of aiohttp refuse both.
+    if len(request.headers) > _MAX_HEADERS or len(request.headers.getall("Host", [])) != 1:
+        return error_response(400, f"a request must have one Host header, and {_MAX_HEADERS} headers or fewer")
     if is_from_foreign_page(headers, request.scheme):
-        is_link = request.method == "GET" and request.path == PREFIX and is_navigation(headers)
-        if not is_link:
+        is_link_to_page = request.path == PREFIX and is_navigation(headers)
+        if not is_link_to_page:
             return error_response(403, "the emulator does not serve pages of other origins")
     try:
         return await handler(request)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import urllib.error
+import urllib.request
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -114,6 +116,7 @@ def test_a_link_to_the_page_can_be_followed(ims_emulator: EmulatorProcess) -> No
     """A link of another site leads to the page, and to nothing else."""
     assert request(ims_emulator, "GET", "", headers=LINK)[0] == 200
     assert request(ims_emulator, "GET", "", headers={**LINK, "sec-fetch-dest": "iframe"})[0] == 403
+    assert request(ims_emulator, "GET", "", headers={**LINK, "origin": "http://evil.example"})[0] == 403
     assert request(ims_emulator, "GET", "/requests", headers=LINK)[0] == 403
     assert request(ims_emulator, "POST", "/reset", {}, LINK)[0] == 403
 
@@ -131,3 +134,14 @@ def test_other_requests_are_refused_in_json(ims_emulator: EmulatorProcess, metho
     refused, body = request(ims_emulator, method, path)
 
     assert (refused, json.loads(body).keys()) == (status, {"error"})
+
+
+def test_the_response_to_another_method_names_the_allowed_ones(ims_emulator: EmulatorProcess) -> None:
+    """The response to a method that a path does not have has the header Allow."""
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+            urllib.request.Request(f"{ims_emulator.endpoint}/_emulator/reset", method="DELETE"), timeout=10
+        )
+
+    with refused.value as response:
+        assert (response.status, response.headers["Allow"]) == (405, "POST")

@@ -128,7 +128,7 @@ def test_the_log_is_full_again_after_a_reset() -> None:
 @pytest.mark.timeout(10)
 def test_a_text_with_many_urls_is_redacted_at_once() -> None:
     """The time to redact a text grows with its length only, however many URLs begin in it."""
-    text = "http://" * 140_000 + "b.com/f"
-    record = Journal().open(time="", action=LIST, parameters={"a": f"{text}?hush"}, request_id="", connection=1)
+    text = "http://" * 140_000 + " http://b.com/f?"
+    record = Journal().open(time="", action=LIST, parameters={"a": f"{text}hush"}, request_id="", connection=1)
 
-    assert record.parameters["a"] == f"{text}?***"
+    assert record.parameters["a"] == f"{text}***"

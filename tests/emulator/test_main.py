@@ -91,6 +91,7 @@ def test_a_host_that_is_not_loopback_is_refused(start: Start, host: str) -> None
     [
         ("--port", "65536", "65536 is not a port"),
         ("--processing-time", "-1", "-1 is not a number of seconds, 0 or more"),
+        ("--processing-time", "1e11", "1e11 is not a number of seconds, 0 or more and 10,000,000,000 or less"),
         ("--processing-time", "nan", "nan is not a number of seconds, 0 or more"),
     ],
 )
