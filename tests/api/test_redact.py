@@ -50,6 +50,24 @@ def test_secret_is_redacted_in_each_encoding(secret: str, name: str) -> None:
         assert MARK in redacted
 
 
+@pytest.mark.parametrize("inner", ENCODINGS)
+def test_secret_is_redacted_in_each_encoding_of_each_encoding(inner: str) -> None:
+    """Two encodings, one after the other, hide a secret no better than one."""
+    for outer in ENCODINGS:
+        redacted = REDACTOR.redact(f"«{encode(SECRET, [inner, outer])}»")
+        assert left_over(SECRET, [inner, outer], redacted, "") == [], outer
+        assert redacted.startswith("«")
+        assert redacted.endswith("»")
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_secret_with_any_characters_is_redacted(name: str) -> None:
+    """A secret may have characters beyond ASCII, and what looks like an escape."""
+    for secret in ("夜é夜é夜é夜é", "%41&lt;\\n+/=\"'%2541\\\\x"):
+        redacted = Redactor(AccessKey("id", secret)).redact(f"«{encode(secret, [name])}»")
+        assert left_over(secret, [name], redacted, "") == []
+
+
 KEY = string.ascii_letters + string.digits + "+/="
 ANY = KEY + '+/=%&"\\<' * 4 + "é夜👍"
 
@@ -112,6 +130,14 @@ def test_secret_is_redacted_where_a_block_begins_with_something_else() -> None:
         assert left_over(SECRET, ["none"], redacted, "") == []
         assert redacted.startswith(block[:14])
         assert redacted.endswith(block[-14:])
+
+
+@pytest.mark.parametrize("name", [name for name in ENCODINGS if name.startswith(("base64", "hexadecimal"))])
+@pytest.mark.parametrize("before", ["T", "To", "Tok", "Toke"])
+def test_secret_is_redacted_in_a_block_that_follows_letters(before: str, name: str) -> None:
+    """Nothing has to separate base64 or hexadecimal digits from what is before them."""
+    redacted = REDACTOR.redact(f"{before}{encode(SECRET, [name])}!")
+    assert left_over(SECRET, [name], redacted, before) == []
 
 
 def test_short_secret_is_redacted() -> None:
