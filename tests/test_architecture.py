@@ -35,7 +35,7 @@ LAYERS: dict[str, set[str]] = {
 ORDER: dict[str, list[str]] = {
     "connection": ["fields", "values", "credentials", "endpoint", "environment", "settings"],
     "api": [
-        *("observer", "clean", "redact", "signature", "refusal", "protocol", "rate_limit", "blocking", "client"),
+        *("observer", "clean", "redact", "refusal", "signature", "protocol", "rate_limit", "blocking", "client"),
         *("pool", "sdk"),
     ],
     "jobs": [
