@@ -140,7 +140,10 @@ def log_text(text: str) -> str:
 
     :param text: the text, without secrets
     """
-    text = " ".join(_without(text, _find_signatures).split())
+    # Most texts, a RequestId and an "ok", have nothing that could be a signature.
+    if "=" in text or ":" in text or "%" in text or "&" in text or "\\" in text:
+        text = _without(text, _find_signatures)
+    text = " ".join(text.split())
     return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}..."
 
 
@@ -180,13 +183,12 @@ _SIGNATURE = re.compile(
     rf"""|authorization{_VALUE}(?P<line>[^"'<>\\\]}}\r\n]+)"""
     rf"""|(?:string[\s_]?to[\s_]?sign|canonical[\s_]?request){_VALUE}(?P<rest>[^"]+)""".encode()
 )
-_SIGNATURE_NAMES = (b"signature", b"auth", b"token", b"access", b"sign", b"canonical")
 
 
 def _find_signatures(text: bytes, escapes: int = _MAX_ESCAPES) -> list[Span]:
-    lowered = text.lower()
+    names = text.lower()
     found: list[Span] = []
-    if any(name in lowered for name in _SIGNATURE_NAMES):
+    if b"sign" in names or b"auth" in names or b"token" in names or b"access" in names or b"canonical" in names:
         found = [match.span(match.lastgroup or 0) for match in _SIGNATURE.finditer(text)]
     if escapes and _may_have_escapes(text):
         unescaped = _unescape(text)
@@ -243,7 +245,10 @@ _INVISIBLE_ASCII = bytes(range(0x21)) + b"\\\x7f"
 
 
 def _squeeze(text: bytes) -> bytes:
-    """Return a text without what is not visible, and without backslashes: both may be anywhere in a secret."""
+    """Return a text without what is not visible, and without backslashes: both may be anywhere in a secret.
+
+    Known limitation: a backslash at the beginning or the end of a secret is not redacted with it.
+    """
     if not text.isascii():
         text = _ONLY_WIDE.sub(b"", text)
     return text.translate(None, _INVISIBLE_ASCII)
