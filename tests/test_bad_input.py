@@ -62,6 +62,7 @@ ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
         media("https://cdn.example.com/o.mp4"),
         "which is on 'cdn.example.com': that is not a bucket of OSS",
     ),
+    ("acceleration", media("https://my-b.oss-accelerate-overseas.aliyuncs.com/o.mp4"), "which belongs to no region"),
     ("internal host", media("https://my-b.oss-cn-shanghai-internal.aliyuncs.com/o.mp4"), "Use the public name"),
     ("https without object", media("https://my-bucket.oss-cn-shanghai.aliyuncs.com/"), "names no object"),
     ("signed URL", media(SIGNED), "IMS takes no signed URLs"),

@@ -172,6 +172,9 @@ class ImsHook(BaseHook):
             what = "no JobId" if found is None else f"the JobId {client.redact(found)}, {form}"
             why = f"The response of the service has {what} (Message {message!r})."
             raise _unknown(request, why, observer, request_id(response))
+        if observer is None:  # else the operator logs it
+            what, where = request.subject or "its input", request.region
+            log.info("Submitted %s %s for %s in %s", job.name, accepted.job_id, what, where)
         return accepted
 
     def submit(

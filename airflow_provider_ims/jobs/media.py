@@ -221,6 +221,13 @@ def _https_bucket_and_key(media: str, region: str, name: str) -> tuple[str, str]
             f"which is on the internal host {host!r}",
             f"Use the public name of the bucket, or oss://. {_FORMS}",
         )
+    if match["region"].startswith("accelerate"):
+        raise _refused(
+            name,
+            media,
+            f"which is on {host!r}: that is the acceleration host of OSS, which belongs to no region",
+            f"Use the host of the bucket's region, or oss://. {_FORMS}",
+        )
     if match["region"] != region:
         raise _refused(
             name,

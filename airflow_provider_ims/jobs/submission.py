@@ -187,7 +187,13 @@ class SubmissionRecord:
         :param value: what is in the store
         :raises ValueError: if it is not a record
         """
-        return read_primitives(cls, value)
+        record = read_primitives(cls, value)
+        for seconds in (record.at, record.resumed_at or 0.0):
+            try:
+                utc(seconds)
+            except (ValueError, OverflowError, OSError):
+                raise ValueError(f"at: {seconds:g} is not a time in seconds since 1970") from None
+        return record
 
     def is_same_clear(self, attempt: Attempt) -> bool:
         """Whether the task was not cleared between the record and an attempt: retries resume, clearing starts over."""

@@ -711,7 +711,10 @@ def test_job_whose_id_cannot_be_recorded_is_waited_for(
     assert len(billed(emulator)) == 1
 
 
-@pytest.mark.parametrize("value", ["text", [], {}, {"at": "noon"}, {**RECORD.to_value(), "job_id": 7}], ids=str)
+TIMES = [{**RECORD.to_value(), name: seconds} for name in ("at", "resumed_at") for seconds in (1e15, -1e15, 1.7e12)]
+
+
+@pytest.mark.parametrize("value", ["text", [], {}, {"at": "noon"}, {**RECORD.to_value(), "job_id": 7}, *TIMES], ids=str)
 def test_damaged_record_fails_the_task(value: Any, emulator: EmulatorProcess) -> None:
     """A record that cannot be read fails the task without a submission: a person has to look."""
     task = make_task("sync")
