@@ -115,5 +115,7 @@ def defer(
     trigger = ImsJobTrigger(
         wait=wait.to_primitives(), ims_conn_id=ims_conn_id, region=region, cancel_on_kill=cancel_on_kill
     )
+    text = "Deferring: the triggerer waits for job %s. If no triggerer runs, the task stays deferred"
+    task.log.info(text, wait.job_id)
     remaining = timedelta(seconds=max(wait.deadline - time.time(), 0))
     task.defer(trigger=trigger, method_name="execute_complete", timeout=remaining + _BACKSTOP)

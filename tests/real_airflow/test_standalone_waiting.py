@@ -137,16 +137,18 @@ def test_log_of_a_deferred_task_has_submission_wait_and_outcome(runs: dict[str, 
     assert run.wait_for_end() == "success"
     (job_id,) = run.billed()
     ours = [line for line in run.log() if "airflow_provider_ims" in line.get("logger", "")]
-    assert len(ours) == 6, ours
-    sending, submission, *waits, outcome, resumed = ours
+    assert len(ours) == 7, ours
+    sending, submission, first_wait, deferring, second_wait, outcome, resumed = ours
     assert sending["event"].startswith("Submitting SubmitCopyrightExtractJob of ")
     assert submission["event"].startswith(f"Submitted CopyrightExtractJob {job_id} for ")
     assert submission["event"].endswith(f"in cn-shanghai (RequestId {run.xcom('request_id')})")
-    for wait in waits:
-        text = rf"Waiting for CopyrightExtractJob {job_id} since \S+ until \S+ at the latest"
+    for wait in (first_wait, second_wait):
+        text = rf"Waiting for CopyrightExtractJob {job_id} on {run.media} since \S+ until \S+ at the latest"
         assert re.fullmatch(text, wait["event"])
-    assert waits[1]["logger"].endswith("ImsJobTrigger")
-    assert re.fullmatch(rf"Job {job_id}: succeeded after \d+ polls in \d+\.\d s", outcome["event"])
+    assert deferring["event"].startswith(f"Deferring: the triggerer waits for job {job_id}.")
+    assert second_wait["logger"].endswith("ImsJobTrigger")
+    ended = rf"Job {job_id} on {run.media}: succeeded after \d+ polls in \d+\.\d s: '\(c\) Deferred'"
+    assert re.fullmatch(ended, outcome["event"])
     assert outcome["logger"].endswith("ImsJobTrigger")
     assert resumed["event"] == outcome["event"]
     assert resumed["logger"].endswith("ImsSubmitCopyrightExtractJobOperator")
@@ -169,7 +171,7 @@ def test_execution_timeout_ends_a_deferred_wait(runs: dict[str, Run]) -> None:
     assert run.billed() == [job["job_id"]]
     task = run.task()
     assert task["try_number"] == 1
-    outcome = f"Job {job['job_id']}: timeout after "
+    outcome = f"Job {job['job_id']} on {run.media}: timeout after "
     # The supervisor of the triggerer writes its part of the log with a delay.
 
     def outcomes() -> list[str]:
