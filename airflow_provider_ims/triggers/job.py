@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # The trigger ends at its own deadline and reports on the job. If no triggerer runs then, Airflow's scheduler ends the
 # task so much later, without a report.
 _BACKSTOP = timedelta(hours=1)
+READ_TIMEOUT = 20.0
+"""Seconds. By default Airflow gives ``on_kill`` 30, and the triggerer's supervisor serves one request at a time."""
 
 
 class ImsJobTrigger(BaseTrigger):
@@ -85,7 +87,19 @@ class ImsJobTrigger(BaseTrigger):
         yield TriggerEvent(outcome.to_event())
 
     async def on_kill(self) -> None:
-        """Log which job goes on when a user clears or marks the task; cancel the job if that is wanted and possible."""
+        """Log which job goes on when a user clears or marks the task; cancel the job if that is wanted and possible.
+
+        Airflow 3.3.2 also calls this if a triggerer was frozen and its triggers have moved to another one
+        (apache/airflow#73454). So nothing is cancelled, and no job is said to be left, while the task still waits for
+        this job: it is deferred, and the JobId that it has pushed to XCom is this one. A new attempt of a cleared task
+        may be deferred already, but has pushed another JobId, unless it has resumed this job.
+
+        In doubt nothing is cancelled: if Airflow cannot be read, nobody can clear or mark a task either, and a move is
+        the likelier cause. The check can be deleted when no supported Airflow calls ``on_kill`` after a move.
+
+        Known limitation: if a task pushes no JobId (``do_xcom_push=False``, or a sensor), a new attempt that is
+        deferred already counts as one that waits for this job.
+        """
         leaving = asyncio.ensure_future(self._leave())
         # Airflow 3.3 cancels the trigger again each second until it has ended, in the middle of a call.
         while not leaving.done():
@@ -94,11 +108,48 @@ class ImsJobTrigger(BaseTrigger):
         leaving.result()
 
     async def _leave(self) -> None:
+        job_id = self.wait["job_id"]
+        try:
+            async with asyncio.timeout(READ_TIMEOUT):
+                still_waits = await self._task_still_waits()
+        # Whatever keeps it from being read: the job costs money. The read is cancelled if the triggerer ends meanwhile.
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - as said
+            self.log.warning(
+                "It could not be found out whether this task still waits for job %s: %r. Nothing is cancelled; the job "
+                "may go on, and be billed. Look at the state of the task, and at Airflow's metadata database.",
+                job_id,
+                error,
+            )
+            return
+        if still_waits:
+            self.log.info("This task still waits for job %s, in another triggerer or attempt", job_id)
+            return
         hook = WaitingHook(ims_conn_id=self.ims_conn_id, region=self.region)
         try:
-            await hook.aleave(self.wait["job_type"], self.wait["job_id"], cancel=self.cancel_on_kill, log=self.log)
+            await hook.aleave(self.wait["job_type"], job_id, cancel=self.cancel_on_kill, log=self.log)
         finally:
             await hook.aclose()
+
+    async def _task_still_waits(self) -> bool:
+        """Whether the task is deferred, and for this job."""
+        ti: Any = self.task_instance
+        if ti is None:
+            return False
+        # Airflow 3 only. The channel of the triggerer exists when it runs.
+        from airflow.sdk.execution_time.comms import GetTaskStates  # noqa: PLC0415
+        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS  # noqa: PLC0415
+        from airflow.sdk.execution_time.xcom import XCom  # noqa: PLC0415
+
+        response: Any = await SUPERVISOR_COMMS.asend(
+            GetTaskStates(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=[ti.task_id], map_index=ti.map_index)
+        )
+        # The key of a mapped task ends in its index.
+        if "deferred" not in response.task_states.get(ti.run_id, {}).values():
+            return False
+        pushed = await XCom.aget_one(
+            key="job_id", dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index
+        )
+        return pushed in (None, self.wait["job_id"])
 
 
 def defer(

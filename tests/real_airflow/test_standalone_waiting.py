@@ -1,16 +1,19 @@
 """Waits in a whole Airflow: scheduler, triggerer, API server and workers are separate processes.
 
-The runs of all DAGs start together and wait at the same time; each test checks one of them. The last test kills the
-triggerer.
+The runs of nearly all DAGs start together and wait at the same time; each test checks one of them. The last test kills
+the triggerer.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from datetime import datetime, timedelta
+import sqlite3
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import psutil  # type: ignore[import-untyped] # a dependency of Airflow, which ships no types
 import pytest
 
 from dev.sandbox import AirflowSandbox
@@ -43,7 +46,7 @@ def extract(dag_id, task_id={TASK!r}, **arguments):
             task_id=task_id, input_media=f"oss://waiting/{{dag_id}}.mp4", retries=2, retry_delay=0.1, **arguments
         )
 
-for dag_id in ("deferred", "marked", "cleared", "outlived"):
+for dag_id in ("deferred", "marked", "cleared", "overtaken", "moved", "outlived"):
     globals()[dag_id] = extract(dag_id, deferrable=True, poll_interval=0.5)
 timed = extract("timed", deferrable=True, poll_interval=0.5, execution_timeout={EXECUTION_TIMEOUT!r})
 synchronous = extract("synchronous", wait_for_completion=True, poll_interval=0.5)
@@ -120,6 +123,50 @@ def test_clearing_a_deferred_task_submits_again_and_logs_the_old_job(runs: dict[
     assert run.xcom("job_id") == new
     assert run.xcom("watermark") == "(c) Cleared"
     assert run.task()["try_number"] == 2
+
+
+@triggers_have_on_kill
+def test_clear_is_no_move_if_the_new_attempt_is_deferred_already(runs: dict[str, Run]) -> None:
+    """If a new attempt is deferred before Airflow cancels the old trigger, the log says that the old job goes on."""
+    runs["timed"].wait_for_end()  # its wait ends late if triggers are frozen
+    run = start("overtaken", runs)
+    old = run.wait_until_polled("deferred")["job_id"]
+    run.emulator.put_media(run.media, watermark="(c) Overtaken", processing_time=10)
+    with frozen_triggers(run):
+        run.clear()
+
+        def deferred_again() -> bool:
+            task = run.task()
+            return (task["try_number"], task["state"]) == (2, "deferred")
+
+        run.airflow.wait_until("the new attempt is deferred", deferred_again, TIMEOUT)
+    wait_for_warning(run, old)
+    assert run.wait_for_end() == "success"
+    assert run.billed() == [old, run.xcom("return_value")]
+    assert run.xcom("watermark") == "(c) Overtaken"
+    assert not [line for line in run.log() if "still waits" in line["event"]]
+
+
+@triggers_have_on_kill
+def test_wait_that_moves_to_another_triggerer_is_not_left(runs: dict[str, Run]) -> None:
+    """If Airflow cancels a trigger that has moved, the log says that the task still waits, and the wait goes on."""
+    # Shorter than the job of "outlived", which advancing the clock must not end.
+    run = start("moved", runs, watermark="(c) Moved", processing_time=1800)
+    job_id = run.wait_until_polled("deferred")["job_id"]
+    with moved_to_another_triggerer(run):
+        wait_for_line(run, "Trigger cancelled by user action, invoking on_kill")
+        line = wait_for_line(run, f"This task still waits for job {job_id}, in another triggerer or attempt")
+        assert line["level"] == "info"
+        assert line["logger"].endswith("ImsJobTrigger")
+        assert run.task()["state"] == "deferred"
+    (job,) = run.jobs()
+    run.airflow.wait_until("the job is polled again", lambda: run.jobs()[0]["queries"] > job["queries"], TIMEOUT)
+    run.emulator.advance(1800)
+    assert run.wait_for_end() == "success"
+    assert run.xcom("watermark") == "(c) Moved"
+    assert run.billed() == [run.xcom("return_value")] == [job_id]
+    assert run.task()["try_number"] == 1
+    assert not [line for line in run.log() if "no longer waits" in line["event"]]
 
 
 def test_deferred_task_pushes_the_watermark(runs: dict[str, Run]) -> None:
@@ -203,17 +250,74 @@ def test_wait_continues_after_the_triggerer_was_killed(runs: dict[str, Run]) -> 
     assert run.billed() == [run.xcom("return_value")] == [job["job_id"]]
 
 
+def start(dag_id: str, runs: dict[str, Run], **video: Any) -> Run:
+    """Start a run that does not wait together with the others.
+
+    :param video: of the video on which the job runs
+    """
+    other = runs["outlived"]
+    other.emulator.put_media(media_of(dag_id), **video)
+    return Run(other.airflow, other.emulator, dag_id, other.airflow.trigger(dag_id))
+
+
+@contextmanager
+def frozen_triggers(run: Run) -> Iterator[None]:
+    """Stop the processes that run the triggers; their parent, which accesses the database, goes on."""
+    found = [psutil.Process(pid) for pid in run.airflow.processes("triggerer")]
+    (supervisor,) = [process for process in found if process.parent() not in found]
+    children = supervisor.children(recursive=True)
+    assert children
+    for process in children:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in children:
+            process.resume()
+
+
+@contextmanager
+def moved_to_another_triggerer(run: Run) -> Iterator[None]:
+    """Assign the trigger of a deferred task to a triggerer that Airflow takes for a living one; free it at the end."""
+    with closing(sqlite3.connect(run.airflow.sandbox.home / "airflow.db", timeout=60)) as database:
+        with database:
+            trigger, triggerer = database.execute(
+                "SELECT trigger.id, triggerer_id FROM trigger JOIN task_instance ON trigger_id = trigger.id "
+                "WHERE run_id = ?",
+                [run.run_id],
+            ).fetchone()
+            # The heartbeat of the other triggerer is as fresh as it has to be during the whole test.
+            heartbeat = datetime.now(UTC) + timedelta(hours=1)
+            other = database.execute(
+                "INSERT INTO job (state, job_type, start_date, latest_heartbeat, hostname, unixname) "
+                "SELECT state, job_type, start_date, ?, hostname, unixname FROM job WHERE id = ?",
+                [heartbeat.strftime("%Y-%m-%d %H:%M:%S.%f"), triggerer],
+            ).lastrowid
+            database.execute("UPDATE trigger SET triggerer_id = ? WHERE id = ?", [other, trigger])
+        try:
+            yield
+        finally:
+            with database:
+                database.execute("UPDATE trigger SET triggerer_id = NULL WHERE id = ?", [trigger])
+                database.execute("DELETE FROM job WHERE id = ?", [other])
+
+
 def wait_for_warning(run: Run, job_id: str) -> dict[str, Any]:
     """Wait until the log warns that a job goes on, and return that line."""
     goes_on = (
         f"This task no longer waits for job {job_id}. IMS has no action that cancels a CopyrightExtractJob: "
         f"the job goes on, and is billed."
     )
+    return wait_for_line(run, goes_on)
 
-    def warning() -> dict[str, Any] | None:
-        return next((line for line in run.log() if line["event"].startswith(goes_on)), None)
 
-    return run.airflow.wait_until(f"the log of {run.dag_id} warns of job {job_id}", warning, TIMEOUT)
+def wait_for_line(run: Run, start: str) -> dict[str, Any]:
+    """Wait until the log of the first attempt has a line that starts like this, and return it."""
+
+    def line() -> dict[str, Any] | None:
+        return next((line for line in run.log() if line["event"].startswith(start)), None)
+
+    return run.airflow.wait_until(f"the log of {run.dag_id} has: {start}", line, TIMEOUT)
 
 
 def at(time: str) -> datetime:

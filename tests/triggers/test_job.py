@@ -10,10 +10,13 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from packaging.version import Version
 
 from airflow_provider_ims.emulator.process import EmulatorProcess
 from airflow_provider_ims.exceptions import (
@@ -27,11 +30,12 @@ from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT, JOB_TYPES
 from airflow_provider_ims.jobs.outcome import JobOutcome, OutcomeKind, finish
 from airflow_provider_ims.jobs.polling import JobWait
+from airflow_provider_ims.triggers import job as trigger_module
 from airflow_provider_ims.triggers.job import ImsJobTrigger
 from tests.families import IPRODUCTION as CANCELLABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     from airflow.triggers.base import TriggerEvent
@@ -42,6 +46,9 @@ if TYPE_CHECKING:
 MEDIA = "oss://rights-evidence/clip.mp4"
 QUERY = "QueryCopyrightExtractJob"
 CLASS = "airflow_provider_ims.triggers.job.ImsJobTrigger"
+triggers_have_on_kill = pytest.mark.skipif(
+    Version(version("apache-airflow")) < Version("3.3"), reason="before Airflow 3.3 a trigger is not told of a kill"
+)
 
 # As release 0.1.0 stores them. Do not change after the release: a wait may last over an upgrade of the provider.
 WAIT_OF_0_1_0: dict[str, Any] = {
@@ -354,6 +361,151 @@ async def test_cleanup_sends_no_request(
     assert ims_emulator.requests() == []
 
 
+# ---- killed by a user, or moved to another triggerer
+
+
+@dataclass
+class Supervisor:
+    """Airflow's side of a triggerer's channel: it knows one task instance, and the JobId in its XCom."""
+
+    state: str | None
+    pushed: str | None
+    map_index: int = -1
+    failures: dict[str, BaseException | None] = field(default_factory=dict)
+    """By the name of the request; None if no response comes."""
+    reads: list[str] = field(default_factory=list)
+
+    @property
+    def task_instance(self) -> Any:
+        """The identity that the triggerer gives to the trigger."""
+        return SimpleNamespace(dag_id="dag", run_id="run", task_id="extract", map_index=self.map_index)
+
+    async def asend(self, message: Any) -> Any:
+        """Respond to a read."""
+        from airflow.sdk.execution_time.comms import TaskStatesResult, XComResult
+
+        self.reads.append(name := type(message).__name__)
+        if name in self.failures:
+            if error := self.failures[name]:
+                raise error
+            await asyncio.Event().wait()
+        assert (message.dag_id, message.map_index) == ("dag", self.map_index)
+        if name == "GetTaskStates":
+            assert (message.run_ids, message.task_ids) == (["run"], ["extract"])
+            key = "extract" if self.map_index < 0 else f"extract_{self.map_index}"
+            states = {} if self.state == "deleted" else {"run": {key: self.state}}
+            return TaskStatesResult(task_states=states)
+        assert name == "GetXCom"
+        assert (message.run_id, message.task_id, message.key) == ("run", "extract", "job_id")
+        return XComResult(key="job_id", value=self.pushed)
+
+
+@pytest.fixture
+def kill(
+    ims_emulator: EmulatorProcess, connect: Connect, monkeypatch: pytest.MonkeyPatch, logged: Logged
+) -> Callable[[Supervisor], Awaitable[str]]:
+    """Return a function that kills the trigger of job J-77, which can be cancelled, and returns the log."""
+    monkeypatch.setitem(JOB_TYPES, CANCELLABLE.name, CANCELLABLE)
+    ims_emulator.fault("QueryIProductionJob", "answer", body='{"RequestId": "R", "Status": "Analysing"}')
+    ims_emulator.fault("CancelIProductionJob", "answer", body='{"RequestId": "R"}')
+
+    async def kill_trigger(supervisor: Supervisor) -> str:
+        from airflow.sdk.execution_time import task_runner
+
+        monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+        trigger = load(CLASS, arguments("J-77", job_type=CANCELLABLE.name, cancel_on_kill=True))
+        trigger.task_instance = supervisor.task_instance
+        await trigger.on_kill()
+        return logged()
+
+    return kill_trigger
+
+
+@triggers_have_on_kill
+@pytest.mark.parametrize("map_index", [-1, 5])
+@pytest.mark.parametrize("pushed", ["J-77", None])
+async def test_move_to_another_triggerer_is_no_kill(
+    map_index: int,
+    pushed: str | None,
+    kill: Callable[[Supervisor], Awaitable[str]],
+    ims_emulator: EmulatorProcess,
+) -> None:
+    """If the task is still deferred, for this job or with no JobId in XCom, nothing is cancelled or said to be left."""
+    text = await kill(Supervisor("deferred", pushed, map_index))
+    assert "This task still waits for job J-77, in another triggerer or attempt" in text
+    assert "no longer waits" not in text
+    assert "warning" not in text.lower()
+    assert ims_emulator.requests() == []
+
+
+@triggers_have_on_kill
+@pytest.mark.parametrize("map_index", [-1, 5])
+@pytest.mark.parametrize(
+    ("state", "pushed"),
+    [
+        ("failed", "J-77"),
+        ("success", "J-77"),
+        (None, "J-77"),
+        ("queued", "J-77"),
+        ("running", None),
+        ("deleted", None),
+        ("deferred", "J-78"),
+    ],
+    ids=[
+        "marked failed",
+        "marked success",
+        "cleared",
+        "queued again",
+        "runs again",
+        "run deleted",
+        "new attempt deferred",
+    ],
+)
+async def test_kill_is_told_from_a_move(
+    state: str | None,
+    pushed: str | None,
+    map_index: int,
+    kill: Callable[[Supervisor], Awaitable[str]],
+    ims_emulator: EmulatorProcess,
+) -> None:
+    """If the task is not deferred any more, or deferred for another job, the job is cancelled."""
+    text = await kill(Supervisor(state, pushed, map_index))
+    assert "Cancelled job J-77" in text
+    assert "still waits" not in text
+    assert actions(ims_emulator) == ["QueryIProductionJob", "CancelIProductionJob"]
+
+
+@triggers_have_on_kill
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ConnectionError("gone"), "ConnectionError('gone')"),
+        (asyncio.CancelledError("closed"), "CancelledError('closed')"),
+        (None, "TimeoutError()"),
+    ],
+    ids=["error", "triggerer ends", "time-out"],
+)
+@pytest.mark.parametrize("read", ["GetTaskStates", "GetXCom"])
+async def test_job_is_not_cancelled_in_doubt(
+    read: str,
+    error: BaseException | None,
+    reason: str,
+    kill: Callable[[Supervisor], Awaitable[str]],
+    ims_emulator: EmulatorProcess,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """If Airflow does not say whether the task still waits, nothing is cancelled, and the log says so and why."""
+    monkeypatch.setattr(trigger_module, "READ_TIMEOUT", 0.1)
+    text = await kill(supervisor := Supervisor("deferred", "J-77", failures={read: error}))
+    assert (
+        f"It could not be found out whether this task still waits for job J-77: {reason}. Nothing is cancelled" in text
+    )
+    assert "the job may go on, and be billed" in text
+    assert "no longer waits" not in text
+    assert supervisor.reads[-1] == read
+    assert ims_emulator.requests() == []
+
+
 # ---- odd texts
 
 
@@ -454,6 +606,7 @@ async def test_event_about_a_wrong_secret_has_no_secret(
 
 HARNESS = """
 import asyncio, json, logging, sys, time
+from airflow_provider_ims.triggers import job as trigger_module
 from airflow_provider_ims.triggers.job import ImsJobTrigger
 
 warnings = []
