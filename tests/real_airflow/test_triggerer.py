@@ -1,4 +1,4 @@
-"""A real triggerer with a thousand deferred tasks over TLS: all of them end, and no resource leaks.
+"""A real triggerer with many deferred tasks over TLS: all of them end, no resource leaks, no odd text harms the others.
 
 ``IMS_SOAK_POLLS`` sets the number of polls, by default six for each job. Jobs that take an hour need about 60 each.
 """
@@ -37,6 +37,7 @@ pytestmark = [
 JOBS = 1000
 POLLS = int(os.environ.get("IMS_SOAK_POLLS", str(6 * JOBS)))
 POLLS_PER_SECOND = 200
+QUERY = "QueryCopyrightExtractJob"
 MEDIA = "oss://waiting/clip.mp4"
 HOUR = 3600
 TIMEOUT = 120.0
@@ -57,8 +58,10 @@ POOL = 32
 class Triggerer:
     """A running triggerer with the deferred tasks, and the emulator that has their jobs."""
 
+    supervisor: Any
+    """The process that accesses the database."""
     process: Any
-    """The process that runs the triggers; its parent accesses the database."""
+    """Its child, which runs the triggers."""
     emulator: EmulatorProcess
     database: Path
     log: Path
@@ -71,6 +74,13 @@ class Triggerer:
         """Return state and event of each task."""
         with closing(sqlite3.connect(self.database, timeout=30)) as connection:
             return connection.execute("SELECT state, next_kwargs FROM task_instance WHERE map_index >= 0").fetchall()
+
+    def ended(self) -> list[str]:
+        """Return the events of the tasks that are not deferred any more."""
+        # Decoded: Airflow stores odd characters as escapes.
+        return [
+            json.dumps(json.loads(event), ensure_ascii=False) for state, event in self.tasks() if state == "scheduled"
+        ]
 
     def wait_until(self, what: str, condition: Callable[[], bool], timeout: float = TIMEOUT) -> None:
         """Wait until a condition holds."""
@@ -87,8 +97,9 @@ def wait_until(what: str, condition: Callable[[], bool], process: Any, log: Path
 
 
 @pytest.fixture
-def triggerer(tmp_path: Path) -> Iterator[Triggerer]:
-    """Defer the tasks, start a triggerer that resumes them all at once, and return it when each job was polled."""
+def triggerer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Triggerer]:
+    """Defer as many tasks as the parameter says, start a triggerer, and return it when it has polled each job."""
+    jobs: int = request.param
     certificate = self_signed(tmp_path)
     with EmulatorProcess(tls_cert=certificate.path, tls_key=certificate.key) as emulator:
         emulator.put_media(MEDIA, watermark="(c) Waiting", processing_time=2 * HOUR)
@@ -103,12 +114,12 @@ def triggerer(tmp_path: Path) -> Iterator[Triggerer]:
             arguments = {
                 "since": time.time(),
                 "deadline": time.time() + 24 * HOUR,
-                "poll_interval": JOBS / POLLS_PER_SECOND,
-                "max_poll_interval": JOBS / POLLS_PER_SECOND,
+                "poll_interval": jobs / POLLS_PER_SECOND,
+                "max_poll_interval": jobs / POLLS_PER_SECOND,
                 "polls": 1,
             }
             script = str(Path(__file__).with_name("deferred_tasks.py"))
-            sandbox.python(script, DAG_ID, str(JOBS), json.dumps(arguments))
+            sandbox.python(script, DAG_ID, str(jobs), json.dumps(arguments))
             log = sandbox.home / "triggerer.log"
             with (
                 log.open("wb") as output,
@@ -138,11 +149,12 @@ def wait_for_first_polls(pid: int, emulator: EmulatorProcess, database: Path, lo
     """Return the triggerer when it has polled each job."""
     supervisor = psutil.Process(pid)
     wait_until("there is a process for the triggers", lambda: bool(supervisor.children()), supervisor, log)
-    triggerer = Triggerer(supervisor.children()[0], emulator, database, log)
+    triggerer = Triggerer(supervisor, supervisor.children()[0], emulator, database, log)
     triggerer.wait_until("each job was polled", lambda: all(job["queries"] for job in emulator.jobs()))
     return triggerer
 
 
+@pytest.mark.parametrize("triggerer", [JOBS], indirect=True)
 def test_thousand_deferred_tasks_end_without_leaks(triggerer: Triggerer, capsys: pytest.CaptureFixture[str]) -> None:
     """A thousand deferred tasks share a few connections, leak no memory, files or threads, and get their results."""
     process, emulator = triggerer.process, triggerer.emulator
@@ -163,10 +175,33 @@ def test_thousand_deferred_tasks_end_without_leaks(triggerer: Triggerer, capsys:
     assert process.num_fds() <= files + IN_FLIGHT
     assert process.num_threads() <= threads + POOL
     emulator.advance(2 * HOUR)
-    triggerer.wait_until("all have ended", lambda: all(state == "scheduled" for state, _ in triggerer.tasks()))
-    events = [kwargs for _, kwargs in triggerer.tasks()]
+    triggerer.wait_until("all have ended", lambda: len(triggerer.ended()) == JOBS)
+    events = triggerer.ended()
     assert sum("(c) Waiting" in event for event in events) == JOBS
     assert {job["job_id"] for job in emulator.jobs()} == {job_id_in(event) for event in events}
-    used = {request["connection"] for request in emulator.requests() if request["action"].startswith("Query")}
+    used = {request["connection"] for request in emulator.requests() if request["action"] == QUERY}
     assert len(used) <= IN_FLIGHT
     assert emulator.bill()["jobs"] == JOBS
+
+
+@pytest.mark.parametrize("triggerer", [100], indirect=True)
+def test_odd_text_of_one_job_harms_no_other_wait(triggerer: Triggerer) -> None:
+    """A lone surrogate, NUL, ESC and a direction mark in one response are replaced, and all 100 events are right."""
+    emulator = triggerer.emulator
+    odd = json.dumps({"RequestId": "R", "Data": {"Message": "half \ud83d nul \x00 esc \x1b turn \u202e end"}})
+    emulator.fault(QUERY, "answer", nth=50, body=odd)
+    triggerer.wait_until("the job with the odd text has ended", lambda: len(triggerer.ended()) == 1)
+    polls = triggerer.polls()
+    triggerer.wait_until("the others are polled again", lambda: triggerer.polls() >= polls + 100)
+    emulator.advance(2 * HOUR)
+    triggerer.wait_until("all have ended", lambda: len(triggerer.ended()) == 100)
+    (odd_job,) = [request["parameters"]["JobId"] for request in emulator.requests() if request["fault"]]
+    results = {job_id_in(event): event for event in triggerer.ended()}
+    assert results.keys() == {job["job_id"] for job in emulator.jobs()}
+    assert all('"succeeded"' in event for event in results.values())
+    assert '"half \ufffd nul \ufffd esc \ufffd turn \ufffd end"' in results.pop(odd_job)
+    assert len(results) == 99
+    assert all('"(c) Waiting"' in event for event in results.values())
+    assert triggerer.process.is_running()
+    assert triggerer.supervisor.children() == [triggerer.process]
+    assert emulator.bill()["jobs"] == 100
