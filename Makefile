@@ -85,7 +85,7 @@ test-oldest: $(VENV)/.ready ## run the tests on the oldest supported Airflow
 	@$(call install,$(OLDEST) --upgrade-package apache-airflow-providers-common-compat \
 		--upgrade-package alibabacloud-tea-openapi --upgrade-package alibabacloud-ice20201109 \
 		--upgrade-package darabonba-core --editable .)
-	@IMS_SEEDS=$${IMS_SEEDS:-30} $(VENV_OLDEST)/bin/python -m pytest $(PARALLEL) $(ARGS)
+	@IMS_SEEDS=$${IMS_SEEDS:-30} IMS_WAITS=$${IMS_WAITS:-1000} $(VENV_OLDEST)/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 lint: $(VENV)/.ready ## ruff (with Airflow's rules), format check, mypy, pyright
 	@$(BIN)/ruff check .

@@ -53,7 +53,7 @@ def example_ims_check_once() -> None:
         return [f"oss://rights-evidence/suspects/clip-{number}.mp4" for number in (1, 2, 3)]
 
     @task
-    def claim(media: list[str], run_id: str) -> list[str]:
+    def claim(media: list[str], run: str) -> list[str]:
         """Claim the videos that no other run has, and return those of this run.
 
         A retry, or a clear of the run, gets the same videos in the same order.
@@ -62,8 +62,8 @@ def example_ims_check_once() -> None:
         insert = "INSERT INTO checked_videos (media, run_id) VALUES (?, ?) ON CONFLICT (media) DO NOTHING"
         select = "SELECT media FROM checked_videos WHERE run_id = ? ORDER BY media"
         for one in media:
-            database.run(insert.replace("?", database.placeholder), parameters=(one, run_id))
-        rows = database.get_records(select.replace("?", database.placeholder), parameters=(run_id,))
+            database.run(insert.replace("?", database.placeholder), parameters=(one, run))
+        rows = database.get_records(select.replace("?", database.placeholder), parameters=(run,))
         return [row[0] for row in rows]
 
     @task_group

@@ -182,8 +182,7 @@ def finish(outcome: JobOutcome, job_type: JobType) -> Any:
         case OutcomeKind.REFUSED:
             error = from_primitives(outcome.error or {})
             error.problem = f"Waiting for {outcome.job_type} {outcome.job_id} ended, {_facts(outcome)} {error.problem}"
-            if not outcome.is_unknown_job:
-                error.add_advice(_GOES_ON)
+            error.add_advice("" if outcome.is_unknown_job else _GOES_ON)
             raise error
 
 

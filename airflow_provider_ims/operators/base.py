@@ -13,6 +13,7 @@ from airflow_provider_ims.exceptions import (
     ImsConfigurationError,
     ImsConnectionNotFoundError,
     ImsError,
+    ImsNotFoundError,
     ImsPublishError,
     ImsRecordError,
 )
@@ -207,7 +208,8 @@ class ImsJobBaseOperator(BaseOperator):
         try:
             yield store
         except ImsError as error:
-            error.add_advice(store.resume_advice)
+            if not isinstance(error, ImsNotFoundError):
+                error.add_advice(store.resume_advice)
             raised = for_airflow(error, store.state, self.on_unknown_submit)
             if raised is error:
                 raise

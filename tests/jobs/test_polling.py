@@ -478,6 +478,7 @@ def test_job_that_is_not_known_is_not_said_to_go_on(polls: int) -> None:
         finish(JobOutcome.from_event(outcome.to_event(), COPYRIGHT_EXTRACT, "J"), COPYRIGHT_EXTRACT)
     text = str(caught.value)
     assert re.search(r"[Cc]heck the JobId", text)
+    assert re.search(rf"after {polls} polls? in", text)
     for wrong in ("goes on", "still run", "ImsJobSensor", "nothing is known"):
         assert wrong not in text
 

@@ -105,7 +105,7 @@ def test_connection_form_has_all_fields(airflow: AirflowSandbox) -> None:
     assert standard["login"]["title"] == "Access key ID"
     assert standard["password"]["title"] == "Access key secret"
     assert standard["host"]["title"] == "Endpoint"
-    assert standard["port"]["hidden"]
+    assert not standard["port"]["hidden"]
     assert standard["url_schema"]["hidden"]
     extra = form["extra_fields"]
     assert list(extra) == list(CONN_FIELDS)

@@ -29,7 +29,7 @@ def test_log_names_job_media_and_request(airflow: AirflowSandbox, ims_emulator: 
     run = airflow.run_dag(airflow.add_dag(single(input_media="oss://b-1/a.mp4"), "single.py"))
     (job,) = ims_emulator.jobs()
     (request,) = ims_emulator.requests()
-    media = '{"Type":"OSS","Media":"oss://b-1/a.mp4"}'
+    media = "oss://b-1/a.mp4"
     assert (
         f"Submitted CopyrightExtractJob {job['job_id']} for {media} in cn-shanghai (RequestId {request['request_id']})"
         in run.output
