@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE_DAGS = ROOT / "example_dags"
-_DATABASE_TIMEOUT = 60
+_DATABASE_TIMEOUT = 15
 """Seconds that a process waits for a database lock."""
 # Variables of the caller that the sandbox does not inherit.
 _REMOVED_VARIABLES = ("AIRFLOW", "ALIBABA", "DEBUG", "PYTHONWARNINGS")
