@@ -15,6 +15,7 @@ from airflow_provider_ims.api.clean import clean
 from airflow_provider_ims.api.redact import log_text, redact_texts
 from airflow_provider_ims.api.refusal import explain_refusal
 from airflow_provider_ims.api.signature import percent_encode, signed_headers
+from airflow_provider_ims.connection.values import is_utf8
 from airflow_provider_ims.exceptions import (
     ImsApiError,
     ImsConfigurationError,
@@ -331,7 +332,7 @@ def _as_texts(request: ApiRequest) -> dict[str, str]:
             raise ImsConfigurationError(
                 f"Parameter {name} of {request.action} cannot be sent as JSON: {error}.", advice="Use plain values."
             ) from None
-        if not _is_utf8(f"{name}{text}"):
+        if not is_utf8(f"{name}{text}"):
             raise ImsConfigurationError(
                 f"Parameter {name!r} of {request.action} has characters that UTF-8 cannot write.", advice="Remove them."
             )
@@ -341,14 +342,6 @@ def _as_texts(request: ApiRequest) -> dict[str, str]:
 
 def _as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _is_error(content: Mapping[str, Any]) -> bool:

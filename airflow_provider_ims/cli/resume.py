@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.cli.simple_table import AirflowConsole
@@ -13,7 +13,7 @@ from airflow.utils.cli import suppress_logs_and_warning
 from airflow.utils.session import create_session
 from airflow.utils.state import State, TaskInstanceState
 
-from airflow_provider_ims.jobs.durable import KEY
+from airflow_provider_ims.jobs.durable import KEY, RETENTION
 from airflow_provider_ims.jobs.resume import RESUME_KEY
 from airflow_provider_ims.jobs.submission import SubmissionRecord
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy.orm import Session
-
-# As long as the record itself is kept beyond the wait.
-_RETENTION = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,7 @@ def resume(args: Namespace) -> None:
                     TaskScope(args.dag_id, args.run_id, args.task_id, one.map_index),
                     RESUME_KEY,
                     json.dumps(one.given or True),
-                    expires_at=datetime.now(UTC) + _RETENTION,
+                    expires_at=datetime.now(UTC) + RETENTION,
                     session=session,
                 )
     done = "would resume after a clear" if args.dry_run else "resumes after a clear"

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_ims.connection.endpoint import parse_port
 from airflow_provider_ims.connection.fields import CONN_FIELDS
+from airflow_provider_ims.connection.values import is_utf8
 from airflow_provider_ims.exceptions import ImsConfigurationError
 
 PREFIX = "AIRFLOW_CONN_"
@@ -49,7 +50,7 @@ def _check_json(value: str, where: str) -> None:
     except (ValueError, RecursionError) as error:
         place = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
         raise ImsConfigurationError(f"{where} is not valid JSON{place}.", advice="Correct it.") from None
-    if not _is_utf8(json.dumps(fields, ensure_ascii=False)):
+    if not is_utf8(json.dumps(fields, ensure_ascii=False)):
         raise ImsConfigurationError(
             f"{where} has characters that UTF-8 cannot write (half of a surrogate pair).", advice="Remove them."
         )
@@ -66,14 +67,6 @@ def _check_json(value: str, where: str) -> None:
     parse_port(fields.get("port"), where)
     if wrong := [name for name in _TEXTS if not isinstance(fields.get(name), str | None)]:
         raise ImsConfigurationError(f"{where}: {', '.join(wrong)} must be text.", advice="Write it in quotes.")
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _check_uri(value: str, where: str) -> None:

@@ -105,3 +105,15 @@ def number(
             advice=f"Give {unit}, more than 0 and at most {highest:g}.",
         )
     return result
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written in UTF-8: a lone surrogate cannot.
+
+    :param text: the text
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -40,8 +40,8 @@ _ABSENT: Any = object()
 # What the transport writes in place of a secret. A JobId that had one in it cannot be queried.
 _REDACTED = "***"
 
-# How long the record is kept beyond the wait, for the retries; Airflow's clean-up deletes what is older.
-_RETENTION = timedelta(days=30)
+RETENTION = timedelta(days=30)
+"""How long the record is kept beyond the wait, for the retries; Airflow's clean-up deletes what is older."""
 # Seconds. The record of a job that exists is written again and again for so long, with pauses that double.
 _WRITE_TIMEOUT = 600.0
 _FIRST_WRITE_PAUSE = 1.0
@@ -90,7 +90,7 @@ class SubmissionStore:
         self._attempt = attempt
         self._store = store
         self._log = log
-        self._retention = _RETENTION
+        self._retention = RETENTION
         self._job_exists = False
         self._is_stored = False
         self._is_stopped = False
@@ -247,7 +247,7 @@ class SubmissionStore:
         if self._job_type.takes_client_token and request.client_token is None:
             request = request.with_client_token(self._token_for(request))
         self._is_stored = False
-        self._retention = _RETENTION + timedelta(seconds=wait)
+        self._retention = RETENTION + timedelta(seconds=wait)
         self.record = SubmissionRecord.of(request, self._attempt, at=time.time())
         return request
 

@@ -76,7 +76,7 @@ def resumed_record(
                 job_id=record.job_id,
             )
     current = SubmissionRecord.of(request, attempt, at=now)
-    if record is None:
+    if record is None or not _is_of_job(record, order, request):
         return replace(current, job_id=order.job_id, origin="an unknown attempt: a person gave the JobId")
     return replace(
         current,
@@ -88,6 +88,13 @@ def resumed_record(
         origin=str(record),
         resumed_at=now,
     )
+
+
+def _is_of_job(record: SubmissionRecord, order: ResumeOrder, request: SubmissionRequest) -> bool:
+    """Whether time and RequestId of a record are those of the job to resume, not of another one."""
+    if order.job_id is None or record.job_id == order.job_id:
+        return True
+    return record.job_id is None and record.digest == request.digest
 
 
 def resume_command(attempt: Attempt, job_id: str | None = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,9 +15,10 @@ from airflow_provider_ims.exceptions import (
     ImsSubmitUnknownError,
     ImsThrottledError,
 )
+from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT
 from airflow_provider_ims.jobs.durable import KEY
-from airflow_provider_ims.jobs.resume import RESUME_KEY, resume_command
-from airflow_provider_ims.jobs.submission import Attempt
+from airflow_provider_ims.jobs.resume import RESUME_KEY, ResumeOrder, resume_command, resumed_record
+from airflow_provider_ims.jobs.submission import Attempt, SubmissionRecord, SubmissionRequest
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
 from tests.attempts import SimulatedTask
 
@@ -126,6 +128,35 @@ def test_given_job_needs_no_record(record: str, emulator: EmulatorProcess) -> No
     assert task.attempt() == "success"
     assert task.ti.xcoms["watermark"] == TEXT
     assert billed(emulator) == [job_id]
+
+
+REQUEST = SubmissionRequest(COPYRIGHT_EXTRACT, "cn-shanghai", {"Input": MEDIA})
+UNKNOWN = SubmissionRecord.of(REQUEST, Attempt(), at=1.0)
+
+
+@pytest.mark.parametrize(
+    ("record", "at", "request_id"),
+    [
+        (replace(UNKNOWN, job_id="J", request_id="R"), 1.0, "R"),
+        (replace(UNKNOWN, request_id="R"), 1.0, "R"),
+        (replace(UNKNOWN, job_id="another", request_id="R"), 99.0, None),
+        (replace(UNKNOWN, digest="another", request_id="R"), 99.0, None),
+        (None, 99.0, None),
+    ],
+    ids=["of the job", "unknown submission", "of another job", "of another request", "none"],
+)
+def test_given_job_does_not_get_the_time_of_another(
+    record: SubmissionRecord | None, at: float, request_id: str | None
+) -> None:
+    """Time and RequestId of a record count for a given job only if they can be its own."""
+    resumed = resumed_record(ResumeOrder("J"), record, REQUEST, Attempt(number=2), now=99.0)
+    assert (resumed.job_id, resumed.at, resumed.request_id) == ("J", at, request_id)
+
+
+def test_request_that_names_no_subject_is_described_by_its_action() -> None:
+    """A family whose requests name nothing is described by the action alone."""
+    request = SubmissionRequest(replace(COPYRIGHT_EXTRACT, subject_parameter=None), "cn-shanghai", {"Input": MEDIA})
+    assert request.description == SUBMIT
 
 
 def test_retry_resumes_a_given_job_without_a_clear(emulator: EmulatorProcess) -> None:
