@@ -42,7 +42,7 @@ _REDACTED = "***"
 
 RETENTION = timedelta(days=30)
 """How long the record is kept beyond the wait, for the retries; Airflow's clean-up deletes what is older."""
-# Seconds. The record of a job that exists is written again and again for so long, with pauses that double.
+# Seconds. What only this attempt knows is written again and again for so long, with pauses that double.
 _WRITE_TIMEOUT = 600.0
 _FIRST_WRITE_PAUSE = 1.0
 _LONGEST_WRITE_PAUSE = 15.0
@@ -287,25 +287,24 @@ class SubmissionStore:
             self._log.info("Submitting %s in %s", self.record.description, self.record.region)
 
     def on_rejected(self) -> None:
-        """Put back what was in the store: the submission created no job. A failure is logged, not raised."""
-        self._is_in_flight = False
+        """Put back what was in the store: the submission created no job.
+
+        If the request had left, a failure is repeated for some minutes, because only this attempt knows of the
+        rejection. Then it is logged, not raised.
+        """
+        had_left, self._is_in_flight = self._is_in_flight, False
         self.record = self._earlier
         self._is_stored = self._earlier is not None and self._earlier.job_id is not None
-        value = self._earlier_value
-        try:
-            if value is _ABSENT:
-                self._access("deleted", lambda store: store.delete(KEY))
-            else:
-                self._access("written", lambda store: self._set(store, value))
-        except ImsRecordError as error:
-            self._log.warning("%s", error.problem)
+        timeout = _WRITE_TIMEOUT if had_left else 0.0
+        error = self._persist(self._put_back, "No job was created", timeout=timeout)
+        if error is not None:
+            self._log.error("No job was created, and a retry cannot know it. %s", error.problem)
 
     def on_accepted(self, response: dict[str, Any]) -> None:
         """Record which job there is now.
 
-        A failure is repeated for some minutes, because the JobId is known here only: Airflow's API server may be
-        restarting, and Airflow ends the process if it stays away. Then the failure is logged, not raised, because the
-        job already exists.
+        A failure is repeated for some minutes, because the JobId is known here only, and then logged, not raised,
+        because the job already exists.
         """
         self._is_in_flight = False
         job = read_submission(self._job_type, response)
@@ -313,12 +312,7 @@ class SubmissionStore:
             self._change(unexpected_job_id=find_job_id(self._job_type, response))
             return
         self._change(at=time.time(), job_id=job.job_id, request_id=job.request_id)
-        give_up = time.monotonic() + _WRITE_TIMEOUT
-        pause = _FIRST_WRITE_PAUSE
-        while (error := self._write_again()) is not None and not self._is_stopped and time.monotonic() < give_up:
-            self._log.warning("%s It is written again in %.0f s. The JobId is %s", error.problem, pause, job.job_id)
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_WRITE_PAUSE)
+        error = self._persist(self._write_job, f"The JobId is {job.job_id}", timeout=_WRITE_TIMEOUT)
         if error is not None:
             self._log.error("Job %s exists and is billed, and no retry finds it. %s", job.job_id, error.problem)
 
@@ -340,18 +334,47 @@ class SubmissionStore:
             return
         if record.job_id is None and job_id is not None:
             self._change(job_id=job_id)
-        if (error := self._write_again()) is not None:
+        try:
+            self._write_job()
+        except ImsRecordError as error:
             self._log.warning("%s", error.problem)
 
-    def _write_again(self) -> ImsRecordError | None:
+    def _write_job(self) -> None:
         if self.record is None or self.record.job_id is None:
-            return None
-        try:
-            self._write()
-        except ImsRecordError as error:
-            return error
+            return
+        self._write()
         self._is_stored = self.is_durable
-        return None
+
+    def _put_back(self) -> None:
+        value = self._earlier_value
+        if value is _ABSENT:
+            self._access("deleted", lambda store: store.delete(KEY))
+        else:
+            self._access("written", lambda store: self._set(store, value))
+
+    def _persist(self, change: Callable[[], None], known: str, *, timeout: float) -> ImsRecordError | None:
+        """Change the store, again and again for some minutes: Airflow's API server may be restarting.
+
+        If it stays away, Airflow ends the process.
+
+        :param change: the change; repeating it is harmless
+        :param known: what only this attempt knows until then, for the log
+        :param timeout: for how long, in seconds
+        :return: why it failed, None if it did not
+        """
+        give_up = time.monotonic() + timeout
+        pause = _FIRST_WRITE_PAUSE
+        while True:
+            try:
+                change()
+            except ImsRecordError as error:
+                if self._is_stopped or time.monotonic() >= give_up:
+                    return error
+                self._log.warning("%s It is tried again in %.0f s. %s", error.problem, pause, known)
+            else:
+                return None
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_WRITE_PAUSE)
 
     def _follow(self, order: ResumeOrder, request: SubmissionRequest) -> None:
         """Make the job that people want resumed the one of this attempt, and delete the resume key.

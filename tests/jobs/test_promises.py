@@ -170,6 +170,42 @@ def test_rejected_submission_keeps_an_unknown_record(emulator: EmulatorProcess) 
     assert len(billed(emulator)) == 1
 
 
+@pytest.mark.parametrize("in_store", ["nothing", "a record"])
+def test_rejection_is_recorded_until_it_is_there(in_store: str, emulator: EmulatorProcess, logged: Logged) -> None:
+    """While the API server is away after a rejection, what was in the store is put back again and again."""
+    task = make_task()
+    store = task.store
+    assert store is not None
+    writes = 0
+    if in_store == "a record":
+        assert task.attempt() == "success"
+        writes = 2
+        task.make_operator = make_task(OTHER_MEDIA).make_operator
+    before = task.record()
+    store.failures = {("delete", call): ConnectionError("restarting") for call in range(1, 4)}
+    store.failures |= {("set", call): ConnectionError("restarting") for call in range(writes + 2, writes + 5)}
+    emulator.fault(SUBMIT, "throttle")
+    assert task.attempt() == "up_for_retry"
+    assert task.record() == before
+    assert logged().count("It is tried again in 0 s. No job was created") == 3
+
+
+def test_rejection_that_cannot_be_recorded_is_an_error_in_the_log(
+    emulator: EmulatorProcess, logged: Logged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the store stays away after a rejection, the log says that nothing was billed: the retry cannot know."""
+    monkeypatch.setattr(durable, "_WRITE_TIMEOUT", 0.0)
+    task = make_task()
+    assert task.store is not None
+    task.store.failures.update({("delete", call): ConnectionError("gone") for call in range(1, 9)})
+    emulator.fault(SUBMIT, "throttle")
+    assert task.attempt() == "up_for_retry"
+    assert "No job was created, and a retry cannot know it. The record" in logged()
+    assert task.attempt() == "failed"
+    assert isinstance(task.error, ImsSubmitUnknownError)
+    assert billed(emulator) == []
+
+
 # ---- a JobId in hand
 
 
@@ -187,7 +223,7 @@ def test_record_of_a_job_is_written_until_it_is_there(emulator: EmulatorProcess,
     assert f"Submitting {SUBMIT} of" in text
     assert (
         text.index("Submitting ")
-        < text.index("It is written again in")
+        < text.index("It is tried again in")
         < text.index(f"Submitted CopyrightExtractJob {job_id}")
     )
     assert task.attempt() == "success"
