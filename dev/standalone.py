@@ -104,6 +104,8 @@ class StandaloneAirflow:
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             # The executor starts this many processes, idle or not; the default of 32 is too many for a test machine.
             "AIRFLOW__CORE__PARALLELISM": "8",
+            # Seconds until Airflow sees a new DAG file.
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
             # Long enough for SHA-512: with the generated secret, Airflow logs a warning at each request.
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
             # Another Airflow on this machine may use the default ports.

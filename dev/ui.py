@@ -64,6 +64,7 @@ def ui() -> None:
 Airflow   {airflow.url}
           user {airflow.username}, password {airflow.password}
           Admin > Connections has {CONNECTION_ID}; trigger one of the example DAGs under Dags
+          your own DAG files go to {airflow.sandbox.dags}
 Emulator  {emulator.endpoint}, region {emulator.region}
           access key ID {emulator.access_key_id}, secret {emulator.access_key_secret}
           {emulator.endpoint}/_emulator shows jobs, videos and bill

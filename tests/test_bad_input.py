@@ -194,7 +194,7 @@ SENSOR: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 CONNECTIONS: list[tuple[str, dict[str, Any], str]] = [
-    ("no region", {"extra": {"region_id": None}}, "No region: neither the region argument nor Connection"),
+    ("no region", {"extra": {"region_id": None}}, "names no region, and there is no region argument."),
     ("no secret", {"password": ""}, "lacks the Access key secret. Fill in both"),
     ("no key id", {"login": ""}, "lacks the Access key ID. Fill in both"),
     ("unknown extra", {"extra": {"endpoint": "x"}}, "has the unknown extra 'endpoint'. Remove it; known are"),

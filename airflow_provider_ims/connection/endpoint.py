@@ -37,7 +37,7 @@ def parse_region(argument: str | None, extra_value: object, where: str) -> str:
     value = argument or extra_value
     if not value:
         raise ImsConfigurationError(
-            f"No region: neither the region argument nor {where} names one.",
+            f"{where} names no region, and there is no region argument.",
             advice=f"Fill in {field_name('region_id')} in the connection.",
         )
     region = value.strip() if isinstance(value, str) else ""

@@ -128,7 +128,7 @@ CASES = [
     # ---- endpoint.py
     Case(
         ims(region=None),
-        "No region: neither the region argument nor Connection 'ims_default' names one.",
+        "Connection 'ims_default' names no region, and there is no region argument.",
         "Fill in Region (extra region_id) in the connection.",
         (ims(),),
     ),

@@ -152,7 +152,7 @@ def test_region_argument_overrides_the_connection() -> None:
 def test_missing_region_is_refused() -> None:
     """Either the caller or the connection must give a region."""
     with pytest.raises(
-        ImsConfigurationError, match=r"No region: .*Fill in Region \(extra region_id\) in the connection"
+        ImsConfigurationError, match=r"names no region, .*Fill in Region \(extra region_id\) in the connection"
     ):
         parse(extra={})
 

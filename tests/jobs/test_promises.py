@@ -190,6 +190,18 @@ def test_rejection_is_recorded_until_it_is_there(in_store: str, emulator: Emulat
     assert logged().count("It is tried again in 0 s. No job was created") == 3
 
 
+def test_kill_after_a_rejection_warns_of_no_job(emulator: EmulatorProcess, logged: Logged) -> None:
+    """A task that is killed after its submission was rejected does not say that this submission is unknown."""
+    task = make_task()
+    assert task.attempt() == "success"
+    operator = make_task(OTHER_MEDIA).make_operator()
+    task.make_operator = lambda: operator
+    emulator.fault(SUBMIT, "throttle")
+    assert task.attempt() == "up_for_retry"
+    operator.on_kill()
+    assert "The task was killed while it submitted" not in logged()
+
+
 def test_rejection_that_cannot_be_recorded_is_an_error_in_the_log(
     emulator: EmulatorProcess, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
