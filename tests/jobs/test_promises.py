@@ -190,14 +190,17 @@ def test_rejection_is_recorded_until_it_is_there(in_store: str, emulator: Emulat
     assert logged().count("It is tried again in 0 s. No job was created") == 3
 
 
-def test_kill_after_a_rejection_warns_of_no_job(emulator: EmulatorProcess, logged: Logged) -> None:
-    """A task that is killed after its submission was rejected does not say that this submission is unknown."""
+@pytest.mark.parametrize("fault", ["throttle", "cut_after"])
+def test_kill_after_a_submission_has_ended_says_nothing_of_it(
+    fault: str, emulator: EmulatorProcess, logged: Logged
+) -> None:
+    """A task that is killed after its submission was rejected, or is known to be unknown, does not warn of it again."""
     task = make_task()
     assert task.attempt() == "success"
     operator = make_task(OTHER_MEDIA).make_operator()
     task.make_operator = lambda: operator
-    emulator.fault(SUBMIT, "throttle")
-    assert task.attempt() == "up_for_retry"
+    emulator.fault(SUBMIT, fault)
+    assert task.attempt() in {"up_for_retry", "failed"}
     operator.on_kill()
     assert "The task was killed while it submitted" not in logged()
 

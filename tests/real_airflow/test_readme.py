@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.version import Version
 
+from dev.demo import VIDEOS
 from dev.sandbox import ROOT
 
 if TYPE_CHECKING:
@@ -22,8 +23,12 @@ DAG, HOOK = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 @pytest.mark.skipif(Version(version("apache-airflow")).major < 3, reason="it imports airflow.sdk")
 def test_dag_of_the_readme_runs(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
     """The first example submits a job for each of its videos, and passes JobIds and texts to the next task."""
-    for number in (1, 2):
-        ims_emulator.put_media(f"oss://evidence/clip-{number}.mp4", watermark=f"(c) {number}", processing_time=0)
+    videos = re.findall(r'"(oss://.*?)"', DAG)
+    # So that the copy of a newcomer works with `make ui`.
+    assert len(videos) == 2
+    assert set(videos) <= VIDEOS.keys()
+    for number, video in enumerate(videos, start=1):
+        ims_emulator.put_media(video, watermark=f"(c) {number}", processing_time=0)
     run = airflow.run_dag(airflow.add_dag(DAG, "readme.py"))
     assert run.state == "success", run.output
     jobs = [job["job_id"] for job in sorted(ims_emulator.jobs(), key=lambda job: job["media"])]
@@ -32,5 +37,5 @@ def test_dag_of_the_readme_runs(airflow: AirflowSandbox, ims_emulator: EmulatorP
 
 def test_hook_of_the_readme_works(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
     """The second example prints the watermark."""
-    ims_emulator.put_media("oss://evidence/clip-1.mp4", watermark="(c) Studio", processing_time=0)
+    ims_emulator.put_media("oss://rights-evidence/suspects/clip-1.mp4", watermark="(c) Studio", processing_time=0)
     assert "succeeded (c) Studio" in airflow.python("-c", HOOK).stdout
