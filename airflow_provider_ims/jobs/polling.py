@@ -78,6 +78,9 @@ _CORRECTABLE = (ImsCredentialsError, ImsConfigurationError)
 CORRECTION_GRACE = 120.0
 # Seconds after the deadline in which a poll that waits for its turn, its connection or its response is cut off.
 _POLL_GRACE = 5.0
+# The same for the first poll of a wait that is taken up after its deadline, such as after a night without a triggerer:
+# thousands of them wait for their turns together, and their jobs have ended long ago.
+_LATE_GRACE = 600.0
 # Seconds that any poll may take without a warning.
 _SLOW = 5.0
 
@@ -365,11 +368,13 @@ class JobWait:
 async def poll_once(query: Callable[[], Awaitable[JobSnapshot]], wait: JobWait) -> JobOutcome | None:
     """Poll once, and return the outcome if it ends the wait.
 
-    A poll that waits for its turn, its connection or its response is cut off a few seconds after the deadline.
+    A poll that waits for its turn, its connection or its response is cut off a few seconds after the deadline; if the
+    wait was taken up after its deadline, after ten minutes.
     """
     begun = time.time()
+    is_late = begun >= wait.deadline and not wait.polls
     try:
-        async with asyncio.timeout(max(wait.deadline - begun, 0.0) + _POLL_GRACE):
+        async with asyncio.timeout(max(wait.deadline - begun, 0.0) + (_LATE_GRACE if is_late else _POLL_GRACE)):
             snapshot = await query()
     except TimeoutError:
         late = ImsTransportError(

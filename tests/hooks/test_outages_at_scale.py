@@ -84,6 +84,10 @@ async def dead_for_ten_minutes(seconds: float, job_id: str) -> web.Response:
     return service_json(**(RUNNING if seconds < 5 * MINUTE else SUCCEEDED))
 
 
+async def end_at_once(seconds: float, job_id: str) -> web.Response:
+    return service_json(**SUCCEEDED)
+
+
 async def end_one_after_the_other(seconds: float, job_id: str) -> web.Response:
     return service_json(**(RUNNING if seconds < duration(job_id) else SUCCEEDED))
 
@@ -180,6 +184,8 @@ class Waits:
     number: int = WAITS
     first: float = 20 * MINUTE
     last: float = 60 * MINUTE
+    since: float = 0.0
+    """Seconds until the start of the jobs; negative if they were submitted before."""
     ended: list[Ended] = field(default_factory=list)
     messages: Counter[str] = field(default_factory=Counter)
     """How often each message was logged."""
@@ -202,7 +208,7 @@ class Waits:
         async with asyncio.TaskGroup() as group:
             for number in range(self.number):
                 deadline = now + self.first + number * step
-                wait = JobWait(COPYRIGHT_EXTRACT, f"{conn_id}-{number}", now, deadline, log=log)
+                wait = JobWait(COPYRIGHT_EXTRACT, f"{conn_id}-{number}", now + self.since, deadline, log=log)
                 group.create_task(self._wait(wait, WaitingHook(ims_conn_id=conn_id)))
 
     async def _wait(self, wait: JobWait, hook: WaitingHook) -> None:
@@ -354,6 +360,23 @@ def test_results_arrive_after_an_outage(run_waits: RunWaits) -> None:
     run_waits(dead_for_ten_minutes=waits)
     check_limits(waits)
     assert {ended.outcome.result for ended in waits.ended} == {RESULT}
+
+
+def test_waits_that_are_taken_up_after_their_deadlines_get_their_results(run_waits: RunWaits) -> None:
+    """After a night without a triggerer, all waits are due at once: each gets its turn, and the result of its job."""
+    waits = Waits(Service(end_at_once), first=-60 * MINUTE, last=-MINUTE, since=-120 * MINUTE)
+    run_waits(taken_up_late=waits)
+    assert Counter(ended.outcome.result for ended in waits.ended) == {RESULT: waits.number}
+    assert waits.service.most_in_a_second <= DEFAULT_MAX_REQUESTS_PER_SECOND
+    assert len(waits.service.arrivals) == waits.number
+
+
+def test_dead_endpoint_ends_waits_that_are_taken_up_after_their_deadlines(run_waits: RunWaits) -> None:
+    """If the endpoint is dead then, each wait ends within ten minutes and a few seconds."""
+    waits = Waits(Service(no_response), first=-60 * MINUTE, last=-MINUTE, since=-120 * MINUTE)
+    run_waits(taken_up_late_and_dead=waits)
+    assert {ended.outcome.kind for ended in waits.ended} == {OutcomeKind.TIMEOUT}
+    assert waits.last_end - 120 * MINUTE <= 10 * MINUTE + LATEST
 
 
 def test_dead_endpoint_does_not_hold_back_another(run_waits: RunWaits) -> None:
