@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 # the service may close it earlier.
 _KEEPALIVE = 60.0
 _DNS_CACHE_TTL = 60
+# Bytes of a response that are read, unpacked. More is none of IMS, and must not use up the memory of a triggerer.
+_MAX_BODY = 8 * 1024 * 1024
 
 
 class ImsClient:
@@ -219,7 +221,7 @@ class ImsClient:
                     proxy=self._proxy,
                 ) as response,
             ):
-                return HttpResponse(response.status, response.headers, await response.read())
+                return HttpResponse(response.status, response.headers, await _read(response))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             failure = self._transport_error(description, error, connector)
         raise failure
@@ -291,6 +293,16 @@ class _SubmissionConnector(aiohttp.TCPConnector):
         """Tell the observer that nothing was created, if it was told that something might be."""
         if self._observer is not None and self._was_told:
             self._observer.on_rejected()
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body of a response, or the beginning of one that is too long: that is no JSON any more."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > _MAX_BODY:
+            break
+    return bytes(body[:_MAX_BODY])
 
 
 def _proxy(settings: ImsSettings) -> URL | None:

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import socket
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -419,6 +420,39 @@ async def test_long_message_of_the_service_is_shortened(ims_emulator: EmulatorPr
     with pytest.raises(ImsRequestError) as caught:
         await call(settings)
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_response_without_end_is_given_up(encoding: str, settings: ImsSettings) -> None:
+    """A response that never ends, or becomes huge when it is unpacked, uses some megabytes and is an error."""
+    sent = 0
+    is_done = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Type: application/json\r\n\r\n"
+        writer.write(head.encode())
+        pack = zlib.compressobj(wbits=31)
+        block = b"x" * 1024 * 1024
+        with contextlib.suppress(ConnectionError):
+            while sent < 100:
+                writer.write(block if encoding == "identity" else pack.compress(block))
+                await writer.drain()
+                await asyncio.sleep(0)
+                sent += 1
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        is_done.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(ImsApiError, match=r"a body of 8,388,608 bytes"):
+            await call(dataclasses.replace(settings, endpoint=f"http://127.0.0.1:{port}"))
+        await is_done.wait()
+    assert encoding == "gzip" or sent < 100
 
 
 async def test_parameter_that_is_not_json_is_refused(ims_emulator: EmulatorProcess, settings: ImsSettings) -> None:
