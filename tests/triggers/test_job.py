@@ -252,7 +252,7 @@ async def test_second_triggerer_resumes_the_wait(ims_emulator: EmulatorProcess, 
     [
         ({"host": "http://ice.cn-shanghai.aliyuncs.com"}, "http is for loopback addresses only"),
         ({"password": ""}, "lacks the Access key secret"),
-        ({"extra": {"region_id": None}}, "No region"),
+        ({"extra": {"region_id": None}}, "names no region"),
     ],
     ids=["http", "no secret", "no region"],
 )
