@@ -229,7 +229,26 @@ class StandaloneAirflow:
             state: str = self.request("GET", _run_path(dag_id, run_id))["state"]
             return state if state in FINAL_STATES else None
 
-        return self.wait_until(f"run {run_id} of DAG {dag_id} has ended", ended, timeout)
+        try:
+            return self.wait_until(f"run {run_id} of DAG {dag_id} has ended", ended, timeout)
+        except StandaloneError as error:
+            unfinished = self._unfinished(dag_id, run_id)
+            raise StandaloneError(f"{error}\nTasks that have not ended: {unfinished}") from None
+
+    def _unfinished(self, dag_id: str, run_id: str) -> str:
+        """Describe the task instances of a run that have not ended, with the ends of their logs."""
+        described = []
+        try:
+            for ti in self.task_instances(dag_id, run_id):
+                if ti["state"] in {*FINAL_STATES, "skipped", "upstream_failed"}:
+                    continue
+                log = self.task_log(dag_id, run_id, ti["task_id"], ti["try_number"], map_index=ti["map_index"])
+                lines = [str(line.get("event", line)) for line in log[-_TAIL_LINES:]]
+                name = f"{ti['task_id']}[{ti['map_index']}]: {ti['state']}, attempt {ti['try_number']}"
+                described.append("\n    ".join([name, *lines]))
+        except (ApiError, OSError) as error:
+            described.append(f"unknown ({error})")
+        return "\n  ".join(described)
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return the task instances of a run, as the REST API describes them."""
