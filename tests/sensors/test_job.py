@@ -9,7 +9,12 @@ import pytest
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
 
-from airflow_provider_ims.exceptions import ImsJobFailedError, ImsJobTimeoutError, ImsTriggerEventError
+from airflow_provider_ims.exceptions import (
+    ImsConfigurationError,
+    ImsJobFailedError,
+    ImsJobTimeoutError,
+    ImsTriggerEventError,
+)
 from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.jobs.polling import JobWait
 from airflow_provider_ims.sensors.copyright import ImsCopyrightExtractJobSensor
@@ -112,6 +117,19 @@ def test_execution_timeout_counts_while_deferred(job_id: str) -> None:
     )
     wait = JobWait.from_primitives(trigger.wait)
     assert wait.deadline - wait.since == pytest.approx(540, abs=5)
+
+
+def test_execution_timeout_does_not_shorten_a_wait_in_reschedule_mode() -> None:
+    """Airflow counts execution_timeout for each start of a sensor that comes back: it says nothing of the wait."""
+
+    def sensor(mode: str) -> ImsCopyrightExtractJobSensor:
+        return ImsCopyrightExtractJobSensor(
+            task_id="wait", job_id="J", mode=mode, no_watermark_after=3600, execution_timeout=timedelta(minutes=10)
+        )
+
+    assert sensor("reschedule").no_watermark_after == 3600
+    with pytest.raises(ImsConfigurationError, match=r"no_watermark_after \(3600 s\) is not shorter than the wait"):
+        sensor("poke")
 
 
 def test_reschedule_mode_polls_once_and_reschedules(job_id: str) -> None:
