@@ -122,7 +122,7 @@ def test_execution_timeout_counts_while_deferred(job_id: str) -> None:
 def test_execution_timeout_does_not_shorten_a_wait_in_reschedule_mode() -> None:
     """Airflow counts execution_timeout for each start of a sensor that comes back: it says nothing of the wait."""
 
-    def sensor(mode: str) -> ImsCopyrightExtractJobSensor:
+    def sensor(mode: Any) -> ImsCopyrightExtractJobSensor:
         return ImsCopyrightExtractJobSensor(
             task_id="wait", job_id="J", mode=mode, no_watermark_after=3600, execution_timeout=timedelta(minutes=10)
         )
