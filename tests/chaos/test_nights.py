@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dev.sandbox import ROOT, AirflowSandbox
-from dev.standalone import FINAL_STATES, StandaloneAirflow
+from dev.standalone import FINAL_STATES, StandaloneAirflow, StandaloneError
 from tests.chaos.crash_points import RANDOM_KILLS, RANDOM_KILLS_INSTANCES, Way
 from tests.runs import TIMEOUT, media_of, needs_a_store, whole_airflow
 
@@ -38,6 +38,7 @@ TRIGGERER_SHARE = 0.15
 # Seconds.
 LONG = 3600
 DURATION = 20.0
+STEP = 10.0
 
 
 class RandomKills:
@@ -96,8 +97,17 @@ def test_random_kills_cost_no_second_job(seed: int, kills: RandomKills) -> None:
     while time.monotonic() < end:
         time.sleep(rng.uniform(0.2, 2.0))
         killed.append(kills.kill_one_process(run_id, rng))
-    emulator.advance(LONG)
-    airflow.wait_for_run(RANDOM_KILLS, run_id, TIMEOUT)
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        # Again and again: a retry after the last kill may submit a job that is not there yet.
+        emulator.advance(LONG)
+        try:
+            airflow.wait_for_run(RANDOM_KILLS, run_id, STEP)
+        except StandaloneError:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            break
     bill = [line["media"] for line in emulator.bill()["lines"]]
     jobs = {job["media"]: job["job_id"] for job in emulator.jobs()}
     instances = {(ti["task_id"], ti["map_index"]): ti for ti in airflow.task_instances(RANDOM_KILLS, run_id)}
