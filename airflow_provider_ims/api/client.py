@@ -296,7 +296,7 @@ class _SubmissionConnector(aiohttp.TCPConnector):
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """Return the body of a response, or the beginning of one that is too long: that is no JSON any more."""
+    """Return the body of a response, or the beginning of one that is too long: a JSON object that is cut is none."""
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk

@@ -289,13 +289,13 @@ class SubmissionStore:
     def on_rejected(self) -> None:
         """Put back what was in the store: the submission created no job.
 
-        If the request had left, a failure is repeated for some minutes, because only this attempt knows of the
-        rejection. Then it is logged, not raised.
+        If the record of the submission was written, this is tried for some minutes, because only this attempt knows of
+        the rejection. Then a failure is logged, not raised.
         """
-        had_left, self._is_in_flight = self._is_in_flight, False
+        was_in_flight, self._is_in_flight = self._is_in_flight, False
         self.record = self._earlier
         self._is_stored = self._earlier is not None and self._earlier.job_id is not None
-        timeout = _WRITE_TIMEOUT if had_left else 0.0
+        timeout = _WRITE_TIMEOUT if was_in_flight else 0.0
         error = self._persist(self._put_back, "No job was created", timeout=timeout)
         if error is not None:
             self._log.error("No job was created, and a retry cannot know it. %s", error.problem)
@@ -303,7 +303,7 @@ class SubmissionStore:
     def on_accepted(self, response: dict[str, Any]) -> None:
         """Record which job there is now.
 
-        A failure is repeated for some minutes, because the JobId is known here only, and then logged, not raised,
+        This is tried for some minutes, because the JobId is known here only. Then a failure is logged, not raised,
         because the job already exists.
         """
         self._is_in_flight = False
@@ -353,11 +353,11 @@ class SubmissionStore:
             self._access("written", lambda store: self._set(store, value))
 
     def _persist(self, change: Callable[[], None], known: str, *, timeout: float) -> ImsRecordError | None:
-        """Change the store, again and again for some minutes: Airflow's API server may be restarting.
+        """Change the store, and try again until the time-out: Airflow's API server may be restarting.
 
         If it stays away, Airflow ends the process.
 
-        :param change: the change; repeating it is harmless
+        :param change: the change, which may be made twice
         :param known: what only this attempt knows until then, for the log
         :param timeout: for how long, in seconds
         :return: why it failed, None if it did not

@@ -378,8 +378,8 @@ async def poll_once(query: Callable[[], Awaitable[JobSnapshot]], wait: JobWait) 
             snapshot = await query()
     except TimeoutError:
         late = ImsTransportError(
-            f"The poll got no turn, no connection or no response within {time.time() - begun:.0f} s, until the "
-            f"deadline."
+            f"The poll got no turn, no connection or no response within {time.time() - begun:.0f} s, and the "
+            f"deadline has passed."
         )
         return wait.on_failure(late, time.time())
     except ImsError as error:
