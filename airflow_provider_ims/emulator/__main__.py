@@ -12,13 +12,13 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from airflow_provider_ims.emulator.fields import MAX_SECONDS
+from airflow_provider_ims.emulator.keys import DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET, Credentials
 from airflow_provider_ims.emulator.server import EmulatorServer
 from airflow_provider_ims.emulator.service import Service, Settings
-from airflow_provider_ims.emulator.signature import DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET, Credentials
 from airflow_provider_ims.emulator.state import EmulatorState
 
 if TYPE_CHECKING:
-    from aiohttp.web import AppRunner
+    from collections.abc import Sequence
 
 # Interval in seconds at which the process checks whether its parent still runs.
 _PARENT_CHECK_INTERVAL = 0.5
@@ -29,7 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     :return: the exit status.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.tls_port is not None and options.tls_cert is None:
+        parser.error("--tls-port needs --tls-cert")
     try:
         asyncio.run(_run(options))
     except OSError as error:
@@ -47,12 +50,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", type=_loopback, default="127.0.0.1", help="loopback address to listen on")
     parser.add_argument("--port", type=_port, default=8123, help="port to listen on; 0 picks a free one")
-    parser.add_argument("--access-key-id", default=DEFAULT_ACCESS_KEY_ID, help="the only accepted access key")
+    parser.add_argument("--access-key-id", default=DEFAULT_ACCESS_KEY_ID, help="the fixed access key")
     parser.add_argument("--access-key-secret", default=DEFAULT_ACCESS_KEY_SECRET, help="its secret")
     parser.add_argument("--security-token", help="security token (STS) that requests must have")
     parser.add_argument("--region", default="cn-shanghai", help="region to emulate")
     parser.add_argument("--processing-time", type=_seconds, default=5.0, help="seconds that a job takes")
     parser.add_argument("--tls-cert", help="certificate chain (PEM) for https")
+    parser.add_argument(
+        "--tls-port", type=_port, help="serve https on this port, and http on --port; 0 picks a free one"
+    )
     parser.add_argument("--tls-key", help="private key (PEM), if it is not in the file of the certificate")
     parser.add_argument(
         "--exit-with-parent", type=int, metavar="PID", help="end when this process is no longer the parent"
@@ -96,11 +102,18 @@ async def _run(options: argparse.Namespace) -> None:
     )
     server = EmulatorServer(state)
     tls = _tls(options.tls_cert, options.tls_key)
+    listeners = [(options.port, tls)]
+    if options.tls_port is not None:
+        listeners = [(options.port, None), (options.tls_port, tls)]
     runner = server.runner()
     await runner.setup()
     try:
-        await server.listen(runner, options.host, options.port, tls)
-        print(_ready_line(runner, options, "https" if tls else "http"), flush=True)  # noqa: T201 - the caller waits for it
+        endpoints: list[str] = []
+        for port, context in listeners:
+            scheme = "http" if context is None else "https"
+            actual_port = await server.listen(runner, options.host, port, context)
+            endpoints.append(f"{scheme}://{_authority(options.host)}:{actual_port}")
+        print(_ready_line(endpoints, options.region), flush=True)  # noqa: T201 - the caller waits for it
         if options.exit_with_parent is None:
             await stop.wait()
         else:
@@ -117,9 +130,12 @@ def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
     return context
 
 
-def _ready_line(runner: AppRunner, options: argparse.Namespace, scheme: str) -> str:
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    return f"IMS emulator listening on {scheme}://{host}:{runner.addresses[0][1]} (region {options.region})"
+def _authority(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _ready_line(endpoints: Sequence[str], region: str) -> str:
+    return f"IMS emulator listening on {' and '.join(endpoints)} (region {region})"
 
 
 async def _stopped_or_orphaned(stop: asyncio.Event, parent: int) -> None:

@@ -17,6 +17,7 @@ from airflow_provider_ims.emulator.families.copyright import ALGO_TYPES, VARIANT
 from airflow_provider_ims.emulator.families.row import family_as_json, family_from_json
 from airflow_provider_ims.emulator.faults import Fault, FaultKind
 from airflow_provider_ims.emulator.fields import MAX_SECONDS, Fields
+from airflow_provider_ims.emulator.identity_control import IdentityControl
 from airflow_provider_ims.emulator.json_text import decode_json
 from airflow_provider_ims.emulator.media import MediaObject, canonical_media
 from airflow_provider_ims.emulator.page import render
@@ -71,8 +72,24 @@ def control_routes(state: EmulatorState) -> list[web.RouteDef]:
         policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
         return web.Response(text=text, content_type="text/html", headers=policy)
 
+    identity = IdentityControl(state)
     return [
         web.get(PREFIX, page),
+        command("PUT", "/roles", identity.put_role),
+        read("/roles", identity.roles),
+        command("PUT", "/oidc-providers", identity.put_oidc_provider),
+        read("/oidc-providers", identity.oidc_providers),
+        command("POST", "/oidc-tokens", identity.make_oidc_token),
+        command("PUT", "/instance-role", identity.put_instance_role),
+        read("/instance-role", identity.instance_role),
+        command("PUT", "/credentials-uris", identity.put_credentials_uri),
+        read("/credentials-uris", identity.credentials_uris),
+        command("PUT", "/denials", identity.put_denial),
+        read("/denials", identity.denials),
+        read("/access-keys", identity.access_keys),
+        read("/issued-keys", identity.issued_keys),
+        command("POST", "/access-keys/rotate", identity.rotate_key),
+        command("POST", "/access-keys/revoke", identity.revoke),
         command("PUT", "/families", control.put_family),
         read("/families", control.families),
         command("PUT", "/media", control.put_media),
@@ -201,6 +218,9 @@ class _Control:
             processing_time=fields.seconds("processing_time", now.processing_time),
             unknown_job=fields.member("unknown_job", UnknownJob, now.unknown_job),
             client_token=fields.member("client_token", ClientToken, now.client_token),
+            token_lifetime=fields.seconds_or_none("token_lifetime", now.token_lifetime),
+            stated_lifetime=fields.seconds_or_none("stated_lifetime", now.stated_lifetime),
+            clock_skew=fields.offset("clock_skew", now.clock_skew),
         )
         fields.done()
         self._service.settings = changed

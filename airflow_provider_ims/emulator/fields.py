@@ -74,6 +74,19 @@ class Fields:
                 raise InvalidInputError(f"{name} must be {MAX_SECONDS:,} seconds or less")
         return value
 
+    def seconds_or_none(self, name: str, default: float | None) -> float | None:
+        """Read a number of seconds, or null. The default is for a missing field only."""
+        if name in self._left and self._left[name] is None:
+            default = None
+        return self.seconds(name, default)
+
+    def offset(self, name: str, default: float) -> float:
+        """Read a number of seconds, from -:data:`MAX_SECONDS` to :data:`MAX_SECONDS`."""
+        value: float = self._read(name, default, (int, float), "a number of seconds")
+        if abs(value) > MAX_SECONDS:
+            raise InvalidInputError(f"{name} must be {MAX_SECONDS:,} seconds or less, in both directions")
+        return value
+
     def count(self, name: str, default: _Default, *, least: int = 1, most: int | None = None) -> int | _Default:
         """Read a whole number."""
         value: int | _Default = self._read(name, default, int, "a whole number")

@@ -15,10 +15,10 @@ import urllib.request
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from airflow_provider_ims.emulator.signature import DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET
+from airflow_provider_ims.emulator.keys import DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
 # Seconds.
@@ -26,7 +26,7 @@ _START_TIMEOUT = 15.0
 _STOP_TIMEOUT = 5.0
 _CALL_TIMEOUT = 10.0
 
-_READY = re.compile(r"IMS emulator listening on (?P<endpoint>https?://\S+) ")
+_READY = re.compile(r"IMS emulator listening on (?P<endpoint>https?://\S+)( and (?P<tls_endpoint>https://\S+))? ")
 
 
 class EmulatorError(RuntimeError):
@@ -42,13 +42,15 @@ class EmulatorProcess:
             emulator.put_media("oss://bucket/film.mp4", watermark="(c) 2024")
             os.environ["AIRFLOW_CONN_IMS_DEFAULT"] = emulator.connection_json()
 
-    :param access_key_id: the only access key that the emulator accepts.
+    :param access_key_id: the fixed access key. Besides it, the emulator accepts the temporary keys that it issues.
     :param access_key_secret: its secret. Do not use a real one: the command line of the process shows it.
     :param security_token: security token (STS) that requests must have; None if they must have none.
     :param region: region to emulate.
     :param processing_time: seconds of emulator time that a job takes.
     :param tls_cert: path of a certificate (PEM), to serve https. The control client trusts it.
     :param tls_key: path of its private key (PEM).
+    :param tls_port: serve http at :attr:`endpoint`, and https with the certificate on this port, at
+        :attr:`tls_endpoint`; 0 picks a free one. Without it, a certificate makes :attr:`endpoint` https.
     """
 
     def __init__(
@@ -61,12 +63,15 @@ class EmulatorProcess:
         processing_time: float = 5.0,
         tls_cert: str | os.PathLike[str] | None = None,
         tls_key: str | os.PathLike[str] | None = None,
+        tls_port: int | None = None,
     ) -> None:
         self.access_key_id = access_key_id
         self.access_key_secret = access_key_secret
         self.security_token = security_token
         self.region = region
         self.endpoint = ""
+        self.tls_endpoint = ""
+        self._start_key = (access_key_id, access_key_secret, security_token)
         self._options = {
             "--port": 0,
             "--access-key-id": access_key_id,
@@ -76,6 +81,7 @@ class EmulatorProcess:
             "--processing-time": processing_time,
             "--tls-cert": tls_cert,
             "--tls-key": tls_key,
+            "--tls-port": tls_port,
             "--exit-with-parent": os.getpid(),
         }
         self._tls_cert = tls_cert
@@ -99,7 +105,7 @@ class EmulatorProcess:
                 env=_environment(),
                 text=True,
             )
-            self.endpoint = self._wait_until_ready(self._process, self._errors)
+            self.endpoint, self.tls_endpoint = self._wait_until_ready(self._process, self._errors)
             self._opener = _opener(self._tls_cert)
         except BaseException:
             self._stop()
@@ -216,13 +222,164 @@ class EmulatorProcess:
         """Change settings.
 
         :param settings: ``processing_time`` (seconds, for new jobs), ``unknown_job`` (``error`` or ``silent``),
-            ``client_token`` (``ignored`` or ``honoured``).
+            ``client_token`` (``ignored`` or ``honoured``), ``token_lifetime`` (seconds that new temporary keys are
+            valid; None for what their requests say), ``stated_lifetime`` (seconds that the responses with these keys
+            say; None for the truth), ``clock_skew`` (seconds that the server's clock is ahead of real time, for the
+            dates of requests and the expiries of keys).
         """
         self._call("PATCH", "/settings", settings)
+
+    def put_role(
+        self,
+        name: str,
+        *,
+        max_session_duration: int = 3600,
+        external_id: str | None = None,
+        trusted: Sequence[str] | None = None,
+        oidc_subject: str | None = None,
+    ) -> dict[str, Any]:
+        """Create or replace a RAM role and return it, with its ``arn``.
+
+        :param name: name or resource name.
+        :param max_session_duration: longest ``DurationSeconds``, 3600 to 43200 seconds.
+        :param external_id: ``ExternalId`` that ``AssumeRole`` must have.
+        :param trusted: names or resource names of users, roles and OIDC providers that may assume it; None for all.
+        :param oidc_subject: subject that an OIDC token must have.
+        """
+        payload = {
+            "name": name,
+            "max_session_duration": max_session_duration,
+            "external_id": external_id,
+            "trusted": None if trusted is None else list(trusted),
+            "oidc_subject": oidc_subject,
+        }
+        return self._object("PUT", "/roles", payload)
+
+    def roles(self) -> list[dict[str, Any]]:
+        """Return all roles that were put."""
+        return self._list("/roles")
+
+    def put_oidc_provider(self, name: str, **options: Any) -> dict[str, Any]:
+        """Create or replace an OIDC identity provider and return it, with its ``arn``.
+
+        :param name: name or resource name.
+        :param options: ``issuer``; ``client_ids`` (list of audiences, by default ``sts.aliyuncs.com``); ``jwks`` (its
+            public keys; by default the key that :meth:`oidc_token` signs with).
+        """
+        return self._object("PUT", "/oidc-providers", {"name": name, **options})
+
+    def oidc_providers(self) -> list[dict[str, Any]]:
+        """Return all OIDC identity providers that were put."""
+        return self._list("/oidc-providers")
+
+    def oidc_token(self, provider: str, **claims: Any) -> str:
+        """Return a new OIDC token, signed with the key of the emulator.
+
+        :param provider: name or resource name of an identity provider that was put.
+        :param claims: ``subject``, ``audience``, ``issuer``, and ``lifetime`` (3600 seconds; 0 is an expired token).
+        """
+        token: str = self._object("POST", "/oidc-tokens", {"provider": provider, **claims})["token"]
+        return token
+
+    def put_instance_role(self, role: str | None, *, imds_v1: bool = True) -> dict[str, Any]:
+        """Attach a role to the ECS instance of the metadata service.
+
+        :param role: name of the role, which need not be put; None for an instance without a role.
+        :param imds_v1: whether the metadata service serves requests without a token.
+        """
+        return self._object("PUT", "/instance-role", {"role": role, "imds_v1": imds_v1})
+
+    def instance_role(self) -> dict[str, Any]:
+        """Return the role of the ECS instance: ``role`` and ``imds_v1``."""
+        return self._object("GET", "/instance-role")
+
+    def put_credentials_uri(
+        self, name: str, *, role: str = "credentials-uri", code: str = "Success", status: int = 200
+    ) -> str:
+        """Create or replace a credentials URI and return it.
+
+        :param name: last part of its path.
+        :param role: name of the role of the keys, which need not be put.
+        :param code: ``Success``, or the code of a response without keys.
+        :param status: HTTP status of the response; only 200 has keys.
+        """
+        self._object("PUT", "/credentials-uris", {"name": name, "role": role, "code": code, "status": status})
+        return f"{self.endpoint}/credentials/{name}"
+
+    def credentials_uris(self) -> list[dict[str, Any]]:
+        """Return all credentials URIs that were put."""
+        return self._list("/credentials-uris")
+
+    def deny(self, action: str, *, identity: str | None = None, code: str = "NoPermission") -> None:
+        """Take the permission for an action away.
+
+        :param action: action of IMS or STS; ``*`` for all but ``GetCallerIdentity``, which needs no permission.
+        :param identity: name or resource name of the user (``emulator`` is that of the fixed key), role or session;
+            None for all.
+        :param code: error code, ``NoPermission`` or ``Forbidden.RAM``.
+        """
+        self._call("PUT", "/denials", {"action": action, "identity": identity, "code": code})
+
+    def allow(self, action: str, *, identity: str | None = None) -> None:
+        """Give back a permission that :meth:`deny` took away from the same ``identity``."""
+        self._call("PUT", "/denials", {"action": action, "identity": identity, "denied": False})
+
+    def denials(self) -> list[dict[str, Any]]:
+        """Return all permissions that were taken away and not given back."""
+        return self._list("/denials")
+
+    def access_keys(self) -> list[dict[str, Any]]:
+        """Return all access keys, without secrets: ``access_key_id``, ``identity``, ``expiration``, ``state``."""
+        return self._list("/access-keys")
+
+    def issued_keys(self) -> list[dict[str, Any]]:
+        """Return all temporary keys with their secrets: for tests that search logs and databases for them.
+
+        The fields are those of STS: ``AccessKeyId``, ``AccessKeySecret``, ``SecurityToken``, ``Expiration``.
+        """
+        return self._list("/issued-keys")
+
+    def revoke(self, *, role: str | None = None, access_key_id: str | None = None, code: str | None = None) -> int:
+        """Refuse keys from now on, whatever their expiry, and return their number.
+
+        :param role: name or resource name of the role whose temporary keys are revoked.
+        :param access_key_id: the key to revoke, instead of ``role``.
+        :param code: error code of requests with them; by default ``InvalidSecurityToken.Expired`` for temporary keys
+            and ``InvalidAccessKeyId.Inactive`` for the fixed one.
+        """
+        payload = {"role": role, "access_key_id": access_key_id, "code": code}
+        revoked: int = self._object("POST", "/access-keys/revoke", payload)["revoked"]
+        return revoked
+
+    def rotate_key(
+        self,
+        access_key_id: str,
+        access_key_secret: str,
+        *,
+        security_token: str | None = None,
+        old: str = "deleted",
+    ) -> None:
+        """Replace the fixed access key, until a reset. :meth:`connection` returns the new one.
+
+        :param old: what becomes of the earlier one: ``deleted``, ``inactive`` or ``active``.
+        """
+        payload = {
+            "access_key_id": access_key_id,
+            "access_key_secret": access_key_secret,
+            "security_token": security_token,
+            "old": old,
+        }
+        self._call("POST", "/access-keys/rotate", payload)
+        self.access_key_id, self.access_key_secret, self.security_token = (
+            access_key_id,
+            access_key_secret,
+            security_token,
+        )
 
     def reset(self) -> None:
         """Return to the state after the start."""
         self._call("POST", "/reset", {})
+        self.access_key_id, self.access_key_secret, self.security_token = self._start_key
 
     def connection(self, **extra: Any) -> dict[str, Any]:
         """Return an Airflow connection to the emulator.
@@ -246,7 +403,7 @@ class EmulatorProcess:
         # With "=", because a value can start with a dash.
         return [f"{name}={value}" for name, value in self._options.items() if value is not None]
 
-    def _wait_until_ready(self, process: subprocess.Popen[str], errors: IO[str]) -> str:
+    def _wait_until_ready(self, process: subprocess.Popen[str], errors: IO[str]) -> tuple[str, str]:
         assert process.stdout is not None  # noqa: S101 - for the type checker: stdout is a pipe
         # The line is written and flushed in one step: if a part of it is readable, the whole line is.
         readable, _, _ = select.select([process.stdout], [], [], _START_TIMEOUT)
@@ -257,7 +414,8 @@ class EmulatorProcess:
                 process.wait(_STOP_TIMEOUT)
             errors.seek(0)
             raise EmulatorError(f"the emulator {how}; its error output: {errors.read().strip() or 'none'}")
-        return match["endpoint"]
+        endpoint: str = match["endpoint"]
+        return endpoint, match["tls_endpoint"] or (endpoint if endpoint.startswith("https:") else "")
 
     def _stop(self) -> None:
         process, self._process = self._process, None

@@ -3,40 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
-import time
-import uuid
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDict
 
-from airflow_provider_ims.emulator.access import is_from_foreign_page, is_navigation
-from airflow_provider_ims.emulator.actions import VERSION, find_operation
+from airflow_provider_ims.emulator.access import is_from_foreign_page, is_loopback_host, is_navigation
+from airflow_provider_ims.emulator.calls import Response
 from airflow_provider_ims.emulator.control import PREFIX, control_routes, error_response
 from airflow_provider_ims.emulator.errors import ApiError
 from airflow_provider_ims.emulator.faults import Fault, FaultKind
-from airflow_provider_ims.emulator.parameters import Parameters
+from airflow_provider_ims.emulator.gateway import ApiCall, is_api_host, parse_parameters
+from airflow_provider_ims.emulator.metadata import (
+    METADATA_HOST,
+    METADATA_PREFIX,
+    URI_PREFIX,
+    CredentialsUriCall,
+    MetadataCall,
+)
 from airflow_provider_ims.emulator.signature import SignedRequest
+from airflow_provider_ims.emulator.tunnel import open_tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from ssl import SSLContext
 
+    from airflow_provider_ims.emulator.calls import Call
     from airflow_provider_ims.emulator.state import EmulatorState
 
 # Longest request line in bytes. Most parameters are in the query string, percent-encoded.
 _MAX_LINE = 64 * 1024
 _MAX_HEADERS = 128
-# The public and the internal host of a region.
-_REGIONAL_HOST = re.compile(r"ice(-vpc)?\.(?P<region>[a-z0-9-]+)\.aliyuncs\.com(:[0-9]+)?")
+# The target of a request in absolute form, as a client sends it to a proxy.
+_ABSOLUTE = re.compile(r"https?://(?P<host>[^/?#]*)(?P<target>.*)", re.IGNORECASE | re.DOTALL)
 # Interval in seconds at which a hanging request checks whether its client is still connected.
 _HANG_CHECK_INTERVAL = 0.05
 
@@ -58,50 +65,29 @@ _FAULT_ERRORS: Mapping[FaultKind, tuple[int, str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _ApiRequest:
-    """One parsed API request."""
-
-    request_id: str
-    host: str
-    action: str
-    version: str
-    parameters: Parameters
-    signed: SignedRequest
-
-
-@dataclass(frozen=True, slots=True)
-class _ApiResponse:
-    """One response, ready to send.
-
-    :param code: ``OK`` or the error code, for the log of requests.
-    """
-
-    status: int
-    code: str
-    body: str
-    content_type: str = "application/json;charset=utf-8"
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
 class EmulatorServer:
-    """The HTTP server of an emulator: the API at ``/``, the control API and the page below ``/_emulator``.
+    """The HTTP server of an emulator.
+
+    The APIs are at ``/``, the metadata service below ``/latest``, credentials URIs below ``/credentials``, the control
+    API and the page below ``/_emulator``.
 
     :param state: what the requests read and change.
     """
 
     def __init__(self, state: EmulatorState) -> None:
         self._state = state
-        self._listener: _Listener | None = None
+        self._listeners: list[_Listener] = []
         # A reset does not restart these numbers, because the connections stay open.
         self._connections: WeakKeyDictionary[asyncio.Transport, int] = WeakKeyDictionary()
         self._connection_count = 0
 
     def runner(self) -> web.AppRunner:
         """Return the runner of the application, before its setup."""
-        app = web.Application(middlewares=[_guard])
+        app = web.Application(middlewares=[_guard, self._tunnel])
         app.router.add_route("GET", "/", self._serve)
         app.router.add_route("POST", "/", self._serve)
+        app.router.add_route("*", METADATA_PREFIX + "{item:.*}", self._serve)
+        app.router.add_route("GET", URI_PREFIX + "{name}", self._serve)
         app.add_routes(control_routes(self._state))
         # No access log, because its lines would contain the parameters. The short shutdown timeout keeps a hanging
         # request from delaying the end of the process.
@@ -114,42 +100,73 @@ class EmulatorServer:
             max_field_size=_MAX_LINE,
         )
 
-    async def listen(self, runner: web.AppRunner, host: str, port: int, tls: SSLContext | None) -> None:
-        """Start to listen.
+    async def listen(self, runner: web.AppRunner, host: str, port: int, tls: SSLContext | None) -> int:
+        """Start to listen. A server can listen on several ports.
 
         :param runner: the runner of the application, after its setup.
         :param host: address to listen on.
         :param port: port to listen on; 0 picks a free one.
         :param tls: serves https; None serves http.
+        :return: the port.
         """
-        self._listener = _Listener(runner, host, port, tls)
-        await self._listener.open()
+        listener = _Listener(runner, host, port, tls)
+        await listener.open()
+        self._listeners.append(listener)
+        return listener.port
 
     async def _serve(self, request: web.Request) -> web.Response:
-        api_request = _parse_request(request, await request.read())
+        call = self._parse(request, await request.read())
         record = self._state.journal.open(
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            action=api_request.action,
-            parameters=api_request.parameters.merged(),
-            request_id=api_request.request_id,
+            action=call.action,
+            parameters=call.logged_parameters,
+            request_id=call.request_id,
             connection=self._connection_number(request.transport),
         )
-        fault = self._state.faults.draw(api_request.action)
+        fault = self._state.faults.draw(call.action)
         if fault is None:
-            response: _ApiResponse | None = self._respond(api_request)
+            response: Response | None = call.respond()
         else:
             record.fault = fault.kind
-            response = await self._respond_with_fault(fault, api_request, request)
+            response = await self._respond_with_fault(fault, call, request)
         if response is None:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()
         record.code, record.http_status = response.code, response.status
-        return web.Response(
-            status=response.status,
-            body=response.body.encode(),
-            headers={"Content-Type": response.content_type, **response.headers},
+        # The date is that of the clock that the server checks requests with.
+        headers = CIMultiDict(
+            {"Content-Type": response.content_type, "Date": formatdate(self._state.now(), usegmt=True)}
         )
+        headers.update(response.headers)
+        return web.Response(status=response.status, body=response.body.encode(), headers=headers)
+
+    def _parse(self, request: web.Request, body: bytes) -> Call:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        # The raw path, because aiohttp normalises the query and the signature covers the query as it was sent.
+        path, _, query_string = _target(request).partition("?")
+        query = parse_qsl(query_string, keep_blank_values=True)
+        if path.startswith(METADATA_PREFIX):
+            return MetadataCall(self._state, request.method, path, headers)
+        if path.startswith(URI_PREFIX):
+            return CredentialsUriCall(self._state, request.match_info["name"], dict(query))
+        signed = SignedRequest(request.method, path or "/", query, headers, body)
+        return ApiCall(self._state, signed, parse_parameters(signed))
+
+    @web.middleware
+    async def _tunnel(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Serve ``CONNECT``, as a proxy for the hosts of the APIs."""
+        if request.method != "CONNECT":
+            return await handler(request)
+        listener = next((listener for listener in self._listeners if listener.tls is not None), None)
+        if listener is None or not is_api_host(request.raw_path):
+            return error_response(403, "the emulator is a proxy for https to IMS and STS, and needs a certificate")
+        if request.transport is not None:
+            self._connection_number(request.transport)  # so that an outage closes it
+            await open_tunnel(request.transport, listener.host, listener.port)
+        return web.Response()
 
     def _connection_number(self, transport: asyncio.Transport | None) -> int:
         if transport is None:  # The client has disconnected.
@@ -160,82 +177,40 @@ class EmulatorServer:
             number = self._connections[transport] = self._connection_count
         return number
 
-    def _respond(self, api_request: _ApiRequest) -> _ApiResponse:
-        try:
-            body = self._execute(api_request)
-        except ApiError as error:
-            return _error_response(api_request, error)
-        return _json_response(api_request, HTTPStatus.OK, "OK", {**body, "RequestId": api_request.request_id})
-
-    def _execute(self, api_request: _ApiRequest) -> dict[str, Any]:
-        operation = find_operation(self._state.service, api_request.action)
-        if operation is None:
-            raise ApiError(
-                404, "InvalidAction.NotFound", "Specified api is not found, please check your url and method."
-            )
-        if api_request.version != VERSION:
-            raise ApiError(404, "InvalidVersion", "Specified parameter Version is not valid.")
-        self._state.verifier.verify(api_request.signed, time.time())
-        self._check_region(api_request)
-        return operation(api_request.parameters)
-
-    def _check_region(self, api_request: _ApiRequest) -> None:
-        """Refuse a request that names another region, with the host of that region or with the parameter RegionId."""
-        match = _REGIONAL_HOST.fullmatch(api_request.host.lower())
-        named = {match["region"] if match else None, api_request.parameters.get("RegionId")}
-        if others := named - {None, "", self._state.service.region}:
-            raise ApiError(
-                400,
-                "InvalidOperation.NotSupportedEndpoint",
-                f"The specified endpoint cannot operate this region. The endpoint is in {self._state.service.region}, "
-                f"the request names {' and '.join(sorted(map(str, others)))}.",
-            )
-
-    async def _respond_with_fault(
-        self, fault: Fault, api_request: _ApiRequest, request: web.Request
-    ) -> _ApiResponse | None:
+    async def _respond_with_fault(self, fault: Fault, call: Call, request: web.Request) -> Response | None:
         """Return the response to a request that a fault hits, None to close the connection without a response."""
         match fault.kind:
             case FaultKind.SLOW:
                 await asyncio.sleep(fault.options["seconds"])
-                return self._respond(api_request)
+                return call.respond()
             case FaultKind.HANG:
                 await _wait_for_disconnect(request)
             case FaultKind.OUTAGE:
                 await self._refuse_connections(fault.options["seconds"])
             case FaultKind.CUT_AFTER | FaultKind.INTERNAL_ERROR_AFTER:
-                self._respond(api_request)
+                call.respond()
             case FaultKind.ANSWER if fault.options["carried_out"]:
-                self._respond(api_request)
-        return _fault_response(fault, api_request)
+                call.respond()
+        return _fault_response(fault, call)
 
     async def _refuse_connections(self, seconds: float) -> None:
         """Close all connections and refuse new ones for a number of seconds."""
-        if self._listener is None:
-            return
-        await self._listener.close()
+        for listener in self._listeners:
+            await listener.close()
         for transport in list(self._connections):
             transport.abort()
         await asyncio.sleep(seconds)
-        await self._listener.open()
+        for listener in self._listeners:
+            await listener.open()
 
 
 @web.middleware
 async def _guard(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Refuse requests that have odd bytes or come from a foreign page, before anything reads them."""
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    # aiohttp decodes bytes that are not UTF-8 to surrogates, which nothing can encode again.
-    if not _is_unicode([request.raw_path, *headers, *request.headers.values()]):
-        return error_response(400, "the request line or a header is not UTF-8")
-    # Newer versions of aiohttp refuse both.
-    if len(request.headers) > _MAX_HEADERS or len(request.headers.getall("Host", [])) != 1:
-        return error_response(400, f"a request must have one Host header, and {_MAX_HEADERS} headers or fewer")
-    if is_from_foreign_page(headers, request.scheme):
-        is_link_to_page = request.path == PREFIX and is_navigation(headers)
-        if not is_link_to_page:
-            return error_response(403, "the emulator does not serve pages of other origins")
+    """Refuse requests that are odd, for another server or from a foreign page, before anything reads them."""
+    if (refusal := _refusal(request)) is not None:
+        return refusal
     try:
         return await handler(request)
     except web.RequestPayloadError:
@@ -246,6 +221,36 @@ async def _guard(
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
+
+
+def _refusal(request: web.Request) -> web.Response | None:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    # aiohttp decodes bytes that are not UTF-8 to surrogates, which nothing can encode again.
+    if not _is_unicode([request.raw_path, *headers, *request.headers.values()]):
+        return error_response(400, "the request line or a header is not UTF-8")
+    # Newer versions of aiohttp refuse both. Python's own client sends CONNECT without a Host.
+    has_host = request.method == "CONNECT" or len(request.headers.getall("Host", [])) == 1
+    if len(request.headers) > _MAX_HEADERS or not has_host:
+        return error_response(400, f"a request must have one Host header, and {_MAX_HEADERS} headers or fewer")
+    if not _is_for_this_server(request):
+        return error_response(403, f"the emulator is a proxy for http://{METADATA_HOST}{METADATA_PREFIX} only")
+    is_link_to_page = request.path == PREFIX and is_navigation(headers)
+    if is_from_foreign_page(headers, request.scheme) and not is_link_to_page:
+        return error_response(403, "the emulator does not serve pages of other origins")
+    return None
+
+
+def _is_for_this_server(request: web.Request) -> bool:
+    """Return whether a request names no host in its target, or one that the emulator responds for as a proxy."""
+    match = _ABSOLUTE.fullmatch(request.raw_path)
+    if match is None or is_loopback_host(match["host"]):
+        return True
+    return match["host"] in {METADATA_HOST, f"{METADATA_HOST}:80"} and match["target"].startswith(METADATA_PREFIX)
+
+
+def _target(request: web.Request) -> str:
+    match = _ABSOLUTE.fullmatch(request.raw_path)
+    return request.raw_path if match is None else match["target"]
 
 
 def _is_unicode(texts: list[str]) -> bool:
@@ -273,15 +278,15 @@ class _Listener:
 
     def __init__(self, runner: web.AppRunner, host: str, port: int, tls: SSLContext | None) -> None:
         self._runner = runner
-        self._host = host
-        self._port = port
-        self._tls = tls
+        self.host = host
+        self.port = port
+        self.tls = tls
         self._site: web.TCPSite | None = None
 
     async def open(self) -> None:
-        self._site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._tls)
+        self._site = web.TCPSite(self._runner, self.host, self.port, ssl_context=self.tls)
         await self._site.start()
-        self._port = self._runner.addresses[0][1]
+        self.port = self._runner.addresses[-1][1]
 
     async def close(self) -> None:
         if self._site is not None:
@@ -295,61 +300,16 @@ async def _wait_for_disconnect(request: web.Request) -> None:
         await asyncio.sleep(_HANG_CHECK_INTERVAL)
 
 
-def _fault_response(fault: Fault, api_request: _ApiRequest) -> _ApiResponse | None:
+def _fault_response(fault: Fault, call: Call) -> Response | None:
     options = fault.options
     if fault.kind in _FAULT_ERRORS:
         after = options.get("retry_after")
         headers = {} if after is None else {"x-acs-retry-after": str(after)}
-        return _error_response(api_request, ApiError(*_FAULT_ERRORS[fault.kind]), headers)
+        return call.refuse(ApiError(*_FAULT_ERRORS[fault.kind]), headers)
     match fault.kind:
         case FaultKind.HTML_502:
-            return _ApiResponse(HTTPStatus.BAD_GATEWAY, "BadGateway", _HTML_502, "text/html")
+            return Response(HTTPStatus.BAD_GATEWAY, "BadGateway", _HTML_502, "text/html")
         case FaultKind.ANSWER:
-            return _ApiResponse(
-                options["status"], "Answer", options["body"], options["content_type"], options["headers"]
-            )
+            return Response(options["status"], "Answer", options["body"], options["content_type"], options["headers"])
         case _:
             return None
-
-
-def _parse_request(request: web.Request, body: bytes) -> _ApiRequest:
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    # The raw path, because aiohttp normalises the query and the signature covers the query as it was sent.
-    path, _, query_string = request.raw_path.partition("?")
-    query = parse_qsl(query_string, keep_blank_values=True)
-    form: list[tuple[str, str]] = []
-    if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        form = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
-    return _ApiRequest(
-        request_id=str(uuid.uuid4()).upper(),
-        host=headers.get("host", ""),
-        action=headers.get("x-acs-action", ""),
-        version=headers.get("x-acs-version", ""),
-        parameters=Parameters(dict(query), dict(form)),
-        signed=SignedRequest(request.method, path, query, headers, body),
-    )
-
-
-def _json_response(
-    api_request: _ApiRequest, status: int, code: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
-) -> _ApiResponse:
-    return _ApiResponse(
-        status,
-        code,
-        json.dumps(body, ensure_ascii=False),
-        headers={"x-acs-request-id": api_request.request_id, **(headers or {})},
-    )
-
-
-def _error_response(
-    api_request: _ApiRequest, error: ApiError, headers: Mapping[str, str] | None = None
-) -> _ApiResponse:
-    diagnosis = urlencode({"q": error.code, "product": "ICE", "requestId": api_request.request_id})
-    body = {
-        "RequestId": api_request.request_id,
-        "HostId": api_request.host,
-        "Code": error.code,
-        "Message": error.message,
-        "Recommend": f"https://api.aliyun.com/troubleshoot?{diagnosis}",
-    }
-    return _json_response(api_request, error.http_status, error.code, body, headers)

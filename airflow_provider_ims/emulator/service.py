@@ -44,11 +44,18 @@ class Settings:
     :param processing_time: seconds of emulator time that a new job takes.
     :param unknown_job: see :class:`UnknownJob`.
     :param client_token: see :class:`ClientToken`.
+    :param token_lifetime: seconds that new temporary keys are valid, whatever the request says; None for what it says.
+    :param stated_lifetime: seconds that responses say that new temporary keys are valid; None for the truth.
+    :param clock_skew: seconds that the clock of the server is ahead of real time, for the dates of requests and the
+        expiries of keys; negative if it is behind.
     """
 
     processing_time: float = 5.0
     unknown_job: UnknownJob = UnknownJob.ERROR
     client_token: ClientToken = ClientToken.IGNORED
+    token_lifetime: float | None = None
+    stated_lifetime: float | None = None
+    clock_skew: float = 0.0
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Verification of ACS3-HMAC-SHA256 signatures by the rules of the vendor's gateway.
+"""Verification of ACS3-HMAC-SHA256 and RPC signatures by the rules of the vendor's gateway.
 
 Protocol: https://www.alibabacloud.com/help/en/sdk/product-overview/v3-request-structure-and-signature
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -18,11 +18,12 @@ from airflow_provider_ims.emulator.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-ALGORITHM = "ACS3-HMAC-SHA256"
-DEFAULT_ACCESS_KEY_ID = "emulator-access-key-id"
-DEFAULT_ACCESS_KEY_SECRET = "emulator-access-key-secret"  # noqa: S105 - public, valid for the emulator only
+    from airflow_provider_ims.emulator.keys import AccessKey, KeyStore
+    from airflow_provider_ims.emulator.rpc import RpcRequest
 
-#: Largest accepted difference between ``x-acs-date`` and the real clock, in seconds.
+ALGORITHM = "ACS3-HMAC-SHA256"
+
+#: Largest accepted difference between the date of a request and the clock of the server, in seconds.
 MAX_SKEW = 15 * 60
 
 _ALWAYS_SIGNED = frozenset(
@@ -39,15 +40,6 @@ _AUTHORIZATION = re.compile(
     rf"{ALGORITHM} +Credential=(?P<key>[^,\s]+), *SignedHeaders=(?P<headers>[^,\s]+), *Signature=(?P<signature>[^,\s]+)"
 )
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """The only identity that the emulator accepts."""
-
-    access_key_id: str = DEFAULT_ACCESS_KEY_ID
-    access_key_secret: str = field(default=DEFAULT_ACCESS_KEY_SECRET, repr=False)
-    security_token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +70,13 @@ def _encode(text: str) -> str:
 
 
 class Verifier:
-    """Checks that a request is signed with the credentials, recent, and not a replay.
+    """Checks that a request is signed with a valid key, recent, and not a replay.
 
-    :param credentials: the accepted identity.
+    :param keys: the keys that requests can be signed with.
     """
 
-    def __init__(self, credentials: Credentials) -> None:
-        self._credentials = credentials
+    def __init__(self, keys: KeyStore) -> None:
+        self._keys = keys
         # Nonce -> the time when it can be deleted, because the date of its request is then too old. Oldest first.
         self._nonces: dict[str, float] = {}
 
@@ -92,10 +84,10 @@ class Verifier:
         """Delete all nonces: each is accepted again."""
         self._nonces.clear()
 
-    def verify(self, request: SignedRequest, now: float) -> None:
-        """Return normally if the request is valid.
+    def verify(self, request: SignedRequest, now: float) -> AccessKey:
+        """Return the key that a request with an ``Authorization`` header is signed with.
 
-        :param now: the real time in seconds since the epoch.
+        :param now: the time of the server in seconds since the epoch.
         :raises ApiError: with the gateway's code for the first failed check.
         """
         headers = request.headers
@@ -107,43 +99,24 @@ class Verifier:
         signed_headers = sorted(set(match["headers"].lower().split(";")))
         _check_signed_headers(headers, signed_headers)
         _check_date(headers["x-acs-date"], now)
-        if match["key"] != self._credentials.access_key_id:
-            raise ApiError(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
-        self._check_token(headers.get("x-acs-security-token"))
-        self._check_signature(request, signed_headers, match["signature"])
+        key = self._keys.find(match["key"], headers.get("x-acs-security-token"), now)
+        _check_signature(request, signed_headers, match["signature"], key.credentials.access_key_secret)
         # The last check, because a refused request must not use up its nonce.
         self._check_nonce(headers["x-acs-signature-nonce"], now)
+        return key
 
-    def _check_token(self, token: str | None) -> None:
-        expected = self._credentials.security_token
-        if token == expected:
-            return
-        if expected is None:
-            raise ApiError(
-                400,
-                "InvalidSecurityToken.MismatchWithAccessKey",
-                "Specified SecurityToken mismatch with the AccessKey.",
-            )
-        if not token:
-            raise ApiError(400, "MissingSecurityToken", "SecurityToken is mandatory for this action.")
-        raise ApiError(400, "InvalidSecurityToken.Malformed", "Specified SecurityToken is malformed.")
+    def verify_rpc(self, request: RpcRequest, now: float) -> AccessKey:
+        """Return the key that a request with the parameter ``Signature`` is signed with.
 
-    def _check_signature(self, request: SignedRequest, signed_headers: Sequence[str], signature: str) -> None:
-        if request.headers["x-acs-content-sha256"].lower() != hashlib.sha256(request.body).hexdigest():
-            raise ApiError(400, "SignatureDoesNotMatch", "x-acs-content-sha256 is not the SHA-256 of the request body.")
-        canonical = request.canonical(signed_headers)
-        digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
-        string_to_sign = f"{ALGORITHM}\n{digest}"
-        secret = self._credentials.access_key_secret.encode()
-        expected = hmac.new(secret, string_to_sign.encode(), hashlib.sha256).hexdigest()
-        if not hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogateescape")):
-            # The gateway shows the signed text, security token included: clients must redact the message.
-            raise ApiError(
-                400,
-                "SignatureDoesNotMatch",
-                "Specified signature is not matched with our calculation. "
-                f"server StringToSign:[{string_to_sign}] server CanonicalRequest:[{canonical}]",
-            )
+        :param now: the time of the server in seconds since the epoch.
+        :raises ApiError: with the gateway's code for the first failed check.
+        """
+        request.check_complete()
+        _check_date(request.parameters["Timestamp"], now)
+        key = self._keys.find(request.parameters["AccessKeyId"], request.parameters.get("SecurityToken"), now)
+        request.check_signature(key.credentials.access_key_secret)
+        self._check_nonce(request.parameters["SignatureNonce"], now)
+        return key
 
     def _check_nonce(self, nonce: str, now: float) -> None:
         nonces = self._nonces
@@ -153,6 +126,23 @@ class Verifier:
             raise ApiError(400, "SignatureNonceUsed", "Specified signature nonce was used already.")
         # The date of a request can be MAX_SKEW in the future, and the request expires MAX_SKEW after its date.
         nonces[nonce] = now + 2 * MAX_SKEW
+
+
+def _check_signature(request: SignedRequest, signed_headers: Sequence[str], signature: str, secret: str) -> None:
+    if request.headers["x-acs-content-sha256"].lower() != hashlib.sha256(request.body).hexdigest():
+        raise ApiError(400, "SignatureDoesNotMatch", "x-acs-content-sha256 is not the SHA-256 of the request body.")
+    canonical = request.canonical(signed_headers)
+    digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
+    string_to_sign = f"{ALGORITHM}\n{digest}"
+    expected = hmac.new(secret.encode(), string_to_sign.encode(), hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogateescape")):
+        # The gateway shows the signed text, security token included: clients must redact the message.
+        raise ApiError(
+            400,
+            "SignatureDoesNotMatch",
+            "Specified signature is not matched with our calculation. "
+            f"server StringToSign:[{string_to_sign}] server CanonicalRequest:[{canonical}]",
+        )
 
 
 def _incomplete(message: str) -> ApiError:

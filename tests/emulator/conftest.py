@@ -14,10 +14,21 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from airflow_provider_ims.emulator.process import EmulatorProcess
+from tests.certificates import make_certificate
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
-    from airflow_provider_ims.emulator.process import EmulatorProcess
+
+@dataclass(frozen=True)
+class Keys:
+    """An access key, with a token if it is temporary."""
+
+    access_key_id: str
+    access_key_secret: str
+    security_token: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,10 +52,14 @@ class Response:
 
 
 class Client:
-    """Signs requests and sends them over one connection that stays open."""
+    """Signs requests and sends them over one connection that stays open.
 
-    def __init__(self, emulator: EmulatorProcess) -> None:
+    :param keys: signs with these keys; None for those of the emulator, as they are at the time of the request
+    """
+
+    def __init__(self, emulator: EmulatorProcess, keys: Keys | None = None) -> None:
         self.emulator = emulator
+        self.keys = keys
         self._connection = http.client.HTTPConnection(urlsplit(emulator.endpoint).netloc, timeout=10)
 
     def close(self) -> None:
@@ -72,6 +87,7 @@ class Client:
         :param sent_body: sent instead of ``body``
         """
         emulator = self.emulator
+        keys = self.keys or Keys(emulator.access_key_id, emulator.access_key_secret)
         to_sign = {
             "host": urlsplit(emulator.endpoint).netloc,
             "x-acs-action": action,
@@ -80,6 +96,8 @@ class Client:
             "x-acs-signature-nonce": uuid.uuid4().hex,
             "x-acs-version": "2020-11-09",
         }
+        if keys.security_token is not None:
+            to_sign["x-acs-security-token"] = keys.security_token
         to_send = {"content-type": "application/x-www-form-urlencoded"} if body else {}
         for name, value in (headers or {}).items():
             if value is None:
@@ -95,9 +113,9 @@ class Client:
         lines = [method, "/", query, *(f"{name}:{to_sign.get(name, '')}" for name in names), "", ";".join(names)]
         canonical = "\n".join([*lines, hashlib.sha256(body.encode()).hexdigest()])
         string_to_sign = "ACS3-HMAC-SHA256\n" + hashlib.sha256(canonical.encode()).hexdigest()
-        key = (secret or emulator.access_key_secret).encode()
+        key = (secret or keys.access_key_secret).encode()
         signature = hmac.new(key, string_to_sign.encode(), hashlib.sha256).hexdigest()
-        credential = f"Credential={emulator.access_key_id},SignedHeaders={';'.join(names)},Signature={signature}"
+        credential = f"Credential={keys.access_key_id},SignedHeaders={';'.join(names)},Signature={signature}"
         all_headers = {"authorization": f"ACS3-HMAC-SHA256 {credential}", **to_sign, **to_send}
 
         self._connection.timeout = timeout
@@ -123,12 +141,12 @@ class Client:
 
 
 @pytest.fixture
-def connect() -> Iterator[Callable[[EmulatorProcess], Client]]:
-    """Return a function that creates a client of an emulator."""
+def connect() -> Iterator[Callable[..., Client]]:
+    """Return a function that creates a client of an emulator. The fields of :class:`Keys` are keys to sign with."""
     clients: list[Client] = []
 
-    def make(emulator: EmulatorProcess) -> Client:
-        clients.append(Client(emulator))
+    def make(emulator: EmulatorProcess, **keys: str) -> Client:
+        clients.append(Client(emulator, Keys(**keys) if keys else None))
         return clients[-1]
 
     yield make
@@ -140,3 +158,29 @@ def connect() -> Iterator[Callable[[EmulatorProcess], Client]]:
 def call(ims_emulator: EmulatorProcess, connect: Callable[[EmulatorProcess], Client]) -> Client:
     """Return a client of the emulator of the session."""
     return connect(ims_emulator)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return the paths of a self-signed certificate for 127.0.0.1 and STS, and of its key."""
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="session")
+def tls_emulator_process(certificate: tuple[Path, Path]) -> Iterator[EmulatorProcess]:
+    """Run one emulator for the session that serves http and https."""
+    cert, key = certificate
+    with EmulatorProcess(tls_cert=cert, tls_key=key, tls_port=0) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def tls_emulator(
+    tls_emulator_process: EmulatorProcess, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> EmulatorProcess:
+    """Return this emulator after a reset. The official library trusts its certificate."""
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    tls_emulator_process.reset()
+    return tls_emulator_process

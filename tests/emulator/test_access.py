@@ -23,8 +23,28 @@ COMMANDS = [
     ("POST", "/clock", {"advance": 1}),
     ("PATCH", "/settings", {"processing_time": 1}),
     ("POST", "/reset", {}),
+    ("PUT", "/roles", {"name": "worker"}),
+    ("PUT", "/oidc-providers", {"name": "ack"}),
+    ("PUT", "/instance-role", {"role": "worker"}),
+    ("PUT", "/credentials-uris", {"name": "mine"}),
+    ("PUT", "/denials", {"action": "*"}),
+    ("POST", "/access-keys/rotate", {"access_key_id": "a", "access_key_secret": "b"}),
+    ("POST", "/access-keys/revoke", {"access_key_id": "emulator-access-key-id"}),
 ]
-READS = [("GET", path, None) for path in ("", "/media", "/jobs", "/bill", "/faults", "/requests", "/settings")]
+PAGES = (
+    "",
+    "/media",
+    "/jobs",
+    "/bill",
+    "/faults",
+    "/requests",
+    "/settings",
+    "/access-keys",
+    "/issued-keys",
+    "/roles",
+    "/instance-role",
+)
+READS = [("GET", path, None) for path in PAGES]
 LINK = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
 
 
@@ -70,7 +90,7 @@ def test_foreign_pages_are_refused(
 
     assert (status, json.loads(body).keys()) == (403, {"error"})
     assert [media["media"] for media in ims_emulator.media()] == ["oss://bucket/film.mp4"]
-    assert ims_emulator.faults() == ims_emulator.families() == []
+    assert ims_emulator.faults() == ims_emulator.families() == ims_emulator.roles() == ims_emulator.denials() == []
     assert json.loads(request(ims_emulator, "GET", "/clock")[1])["advanced"] == 0
 
 

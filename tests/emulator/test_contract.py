@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from alibabacloud_credentials.client import Client as CredentialsClient
+from alibabacloud_credentials.provider import RamRoleArnCredentialsProvider
 from alibabacloud_ice20201109 import models
 from alibabacloud_ice20201109.client import Client
 from alibabacloud_tea_openapi.exceptions import ClientException, ServerException, ThrottlingException
@@ -258,3 +260,53 @@ def test_the_sdk_sends_large_parameters_in_the_form_body(ims_emulator: EmulatorP
 
     assert ims_emulator.jobs()[0]["job_id"] == job_id
     assert ims_emulator.requests()[0]["parameters"]["Timeline"] == timeline
+
+
+def test_the_sdk_signs_with_the_keys_of_a_role(tls_emulator: EmulatorProcess) -> None:
+    """The SDK gets keys of a role from STS and signs with them: IMS accepts them, until they are revoked."""
+    role = tls_emulator.put_role("worker")["arn"]
+    provider = RamRoleArnCredentialsProvider(
+        access_key_id=tls_emulator.access_key_id,
+        access_key_secret=tls_emulator.access_key_secret,
+        role_arn=role,
+        sts_endpoint=tls_emulator.tls_endpoint.removeprefix("https://"),
+    )
+    keys = {"access_key_id": None, "access_key_secret": None, "security_token": None}
+    client = sdk(tls_emulator, **keys, credential=CredentialsClient(provider=provider))
+    request = models.QueryCopyrightJobListRequest()
+    assert client.query_copyright_job_list(request).body.message == "ok"
+
+    tls_emulator.revoke(role="worker")
+    with pytest.raises(ClientException) as refused:
+        client.query_copyright_job_list(request)
+    assert refused.value.code == "InvalidSecurityToken.Expired"
+    assert [record["action"] for record in tls_emulator.requests()] == ["AssumeRole", *["QueryCopyrightJobList"] * 2]
+
+
+def test_the_sdk_calls_sts(client: Client) -> None:
+    """The SDK's general client calls STS with the signature of IMS."""
+    params = Params(
+        action="GetCallerIdentity",
+        version="2015-04-01",
+        protocol="HTTP",
+        pathname="/",
+        method="POST",
+        auth_type="AK",
+        style="RPC",
+        req_body_type="formData",
+        body_type="json",
+    )
+    body = client.call_api(params, OpenApiRequest(), RuntimeOptions())["body"]
+
+    assert (body["IdentityType"], body["AccountId"]) == ("RAMUser", "1234567890123456")
+
+
+def test_a_denial_has_the_details_that_the_sdk_reads(ims_emulator: EmulatorProcess, client: Client) -> None:
+    """The SDK's exception for a missing permission has its details."""
+    ims_emulator.deny("QueryCopyrightJobList")
+    with pytest.raises(ClientException) as refused:
+        client.query_copyright_job_list(models.QueryCopyrightJobListRequest())
+
+    error = refused.value
+    assert (error.code, error.status_code) == ("NoPermission", 403)
+    assert error.access_denied_detail["AuthAction"] == "ice:QueryCopyrightJobList"

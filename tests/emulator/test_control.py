@@ -148,7 +148,14 @@ def test_settings_can_be_changed_one_by_one(ims_emulator: EmulatorProcess) -> No
     ims_emulator.configure(unknown_job="silent")
     ims_emulator.configure(processing_time=9)
 
-    settings = {"processing_time": 9, "unknown_job": "silent", "client_token": "ignored"}
+    settings = {
+        "processing_time": 9,
+        "unknown_job": "silent",
+        "client_token": "ignored",
+        "token_lifetime": None,
+        "stated_lifetime": None,
+        "clock_skew": 0,
+    }
     assert control(ims_emulator, "GET", "/settings") == (200, settings)
 
 

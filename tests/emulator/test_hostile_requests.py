@@ -23,7 +23,8 @@ FAMILY = b'{"name": "F", "submit_action": "S", "query_action": "Q", '
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 MEDIA = b'{"media": "id"}'
 MEGABYTE = 1024 * 1024
-STATE = ("media", "jobs", "bill", "faults", "families", "settings")
+IDENTITIES = ("roles", "oidc-providers", "instance-role", "credentials-uris", "denials", "access-keys")
+STATE = ("media", "jobs", "bill", "faults", "families", "settings", *IDENTITIES)
 
 
 @dataclass
@@ -95,6 +96,7 @@ def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
         wire = Wire(int(process.stdout.readline().split()[4].rpartition(":")[2]), errors)
         assert wire.request("PUT", "/_emulator/media", b'{"media": "oss://bucket/film.mp4"}')[0] == 200
         assert wire.request("PUT", "/_emulator/families", FAMILY + b'"price": "2.00"}')[0] == 200
+        assert wire.request("PUT", "/_emulator/roles", b'{"name": "worker"}')[0] == 200
         yield wire
         process.terminate()
 
@@ -119,6 +121,9 @@ def check_refused(wire: Wire, before: dict[str, Any], response: tuple[int, bytes
                 ("PUT", "/media", b'{"media": "id", "processing_time": %s}'),
                 ("POST", "/clock", b'{"advance": %s}'),
                 ("PATCH", "/settings", b'{"processing_time": %s}'),
+                ("PATCH", "/settings", b'{"token_lifetime": %s}'),
+                ("PUT", "/roles", b'{"name": "worker", "max_session_duration": %s}'),
+                ("PUT", "/credentials-uris", b'{"name": "mine", "status": %s}'),
                 ("POST", "/faults", b'{"action": "A", "kind": "outage", "seconds": %s}'),
                 ("POST", "/faults", b'{"action": "A", "kind": "hang", "nth": %s}'),
                 ("POST", "/faults", b'{"action": "A", "kind": "throttle", "retry_after": %s}'),
@@ -129,6 +134,10 @@ def check_refused(wire: Wire, before: dict[str, Any], response: tuple[int, bytes
                 *(b"1" + b"0" * 400, b"-1" + b"0" * 400, b"1" + b"0" * 10_000),
             ]
         ),
+        ("PUT", "/oidc-providers", b'{"name": "ack", "jwks": {"keys": ' + b"[" * 500 + b"]" * 500 + b"}}"),
+        ("PUT", "/oidc-providers", b'{"name": "ack", "jwks": {"keys": [{"kty": "RSA", "kid": "\\ud800"}]}}'),
+        ("PUT", "/roles", b'{"name": "worker", "external_id": "\\ud800"}'),
+        ("POST", "/access-keys/rotate", b'{"access_key_id": "a\\nb", "access_key_secret": "c"}'),
         ("PUT", "/families", FAMILY + b'"result_path": "a", "result": 1e400}'),
         ("PUT", "/families", FAMILY + b'"result_path": "a", "result": ' + b"[" * 500 + b"]" * 500 + b"}"),
         ("PUT", "/families", FAMILY + b'"result_path": "a", "result": [{"\\ud800": 1}]}'),
@@ -210,6 +219,29 @@ def test_odd_parameters_are_a_normal_refusal(wire: Wire, path: str) -> None:
     """Parameters that are not UTF-8 or very many are no reason for a failure of the emulator."""
     headers = {"x-acs-action": "QueryCopyrightJobList", "x-acs-version": "2020-11-09"}
     check_refused(wire, wire.state(), wire.request("POST", path, headers=headers))
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/?Version=2015-04-01&Action=AssumeRole&Signature=%ff&Timestamp=%00"),
+        ("GET", "/?Version=2015-04-01&Action=AssumeRoleWithOIDC&OIDCToken=" + "a." * 20_000),
+        ("GET", "/?Version=2015-04-01&Action=%ed%a0%80"),
+        ("GET", "/latest/%ff/%00"),
+        ("PUT", "/latest/api/token"),
+        ("GET", "/credentials/%ff?%ff=%00"),
+        ("GET", "/credentials/" + "a" * 60_000),
+        ("CONNECT", "sts.aliyuncs.com:1"),
+    ],
+    ids=lambda value: value[:60],
+)
+def test_odd_requests_to_the_identity_services_are_refused(wire: Wire, method: str, path: str) -> None:
+    """Odd requests to STS, to the metadata service and to a credentials URI are a normal refusal."""
+    before = wire.state()
+    status, body = wire.request(method, path)
+
+    check_refused(wire, before, (status, body), status)
+    assert 400 <= status < 500
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,15 @@ VENDOR = ("alibabacloud", "Tea", "darabonba")
 
 # Each module may import the modules of earlier rows, and no others.
 LAYERS = [
-    {"", "families", "access", "errors", "faults", "journal", "page"},
-    {"fields", "json_text", "media", "signature"},
-    {"parameters"},
-    {"families.family"},
-    {"families.copyright"},
+    {"", "families", "access", "errors", "faults", "journal", "page", "tunnel"},
+    {"calls", "fields", "json_text", "keys", "media", "rpc"},
+    {"oidc", "parameters", "signature"},
+    {"families.family", "identity"},
+    {"families.copyright", "sts"},
     {"families.catalog"},
     {"families.row", "service"},
     {"actions", "state"},
+    {"gateway", "identity_control", "metadata"},
     {"control"},
     {"server"},
     {"__main__"},

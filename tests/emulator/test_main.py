@@ -113,3 +113,12 @@ def test_a_port_in_use_is_an_error_without_a_traceback(start: Start) -> None:
     assert (process.returncode, output) == (1, "")
     assert errors.startswith("IMS emulator: ")
     assert "Traceback" not in errors
+
+
+def test_a_port_for_https_needs_a_certificate(start: Start) -> None:
+    """A port for https without a certificate is refused with a reason."""
+    process = start("--tls-port", "0")
+    _, errors = process.communicate(timeout=15)
+
+    assert process.returncode == 2
+    assert "--tls-port needs --tls-cert" in errors

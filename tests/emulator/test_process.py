@@ -1,23 +1,21 @@
 from __future__ import annotations
 
-import ipaddress
+import http.client
 import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import time
+import urllib.request
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from airflow_provider_ims.emulator.process import EmulatorError, EmulatorProcess
 
@@ -33,31 +31,6 @@ def is_listening(endpoint: str) -> bool:
     except ConnectionRefusedError:
         return False
     return True
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """Return the paths of a self-signed certificate for 127.0.0.1 and of its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    cert_path, key_path = tmp_path / "cert.pem", tmp_path / "key.pem"
-    cert_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return cert_path, key_path
 
 
 def test_the_process_ends_with_the_block() -> None:
@@ -166,7 +139,37 @@ def test_https_is_served_with_a_certificate(certificate: tuple[Path, Path]) -> N
     cert, key = certificate
     with EmulatorProcess(tls_cert=cert, tls_key=key) as emulator:
         assert emulator.endpoint.startswith("https://127.0.0.1:")
+        assert emulator.tls_endpoint == emulator.endpoint
         assert emulator.jobs() == []
+
+
+def test_http_and_https_are_served_at_once(tls_emulator: EmulatorProcess, certificate: tuple[Path, Path]) -> None:
+    """With a port for https, the endpoint stays http, and both ports serve the same state."""
+    tls_emulator.put_media("oss://bucket/film.mp4")
+    context = ssl.create_default_context(cafile=str(certificate[0]))
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+
+    assert tls_emulator.endpoint.startswith("http://127.0.0.1:")
+    with opener.open(f"{tls_emulator.tls_endpoint}/_emulator/media", timeout=10) as response:
+        assert json.load(response) == tls_emulator.media()
+
+
+def test_without_a_certificate_there_is_no_https(ims_emulator: EmulatorProcess) -> None:
+    """Without a certificate the address for https is empty."""
+    assert ims_emulator.tls_endpoint == ""
+
+
+def test_an_outage_closes_both_ports(tls_emulator: EmulatorProcess) -> None:
+    """During an outage neither http nor https is served, and afterwards both are, on the same ports."""
+    endpoints = [tls_emulator.endpoint, tls_emulator.tls_endpoint]
+    tls_emulator.fault("CredentialsUri", "outage", seconds=0.3)
+    with pytest.raises((OSError, http.client.HTTPException)):
+        urllib.request.urlopen(f"{tls_emulator.endpoint}/credentials/any", timeout=10)
+
+    assert not any(map(is_listening, endpoints))
+    deadline = time.monotonic() + 10
+    while not all(map(is_listening, endpoints)):
+        assert time.monotonic() < deadline
 
 
 def test_the_control_client_imports_no_server() -> None:

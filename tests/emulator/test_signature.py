@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_ims.emulator.errors import ApiError
+from airflow_provider_ims.emulator.keys import Credentials, KeyStore
 from airflow_provider_ims.emulator.process import EmulatorProcess
-from airflow_provider_ims.emulator.signature import MAX_SKEW, Credentials, SignedRequest, Verifier
+from airflow_provider_ims.emulator.signature import MAX_SKEW, SignedRequest, Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -247,7 +248,7 @@ def test_a_request_with_a_wrong_signature_uses_up_no_nonce(call: Any) -> None:
 
 def test_nonces_are_deleted_when_their_requests_have_expired() -> None:
     """A nonce is kept exactly as long as a request with it could be valid."""
-    verifier = Verifier(Credentials())
+    verifier = Verifier(KeyStore(Credentials()))
     start = datetime(2024, 1, 1, tzinfo=UTC)
 
     def refusal(after: float) -> str | None:
