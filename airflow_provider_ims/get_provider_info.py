@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_ims.connection.fields import CONN_FIELDS, CONN_NAME, CONN_TYPE, UI_FIELD_BEHAVIOUR
+from airflow_provider_ims.connection.fields import (
+    CONN_FIELDS,
+    CONN_NAME,
+    CONN_TYPE,
+    OIDC_TOKEN_DIRS,
+    UI_FIELD_BEHAVIOUR,
+)
 
 INTEGRATION = "Alibaba Cloud Intelligent Media Services (IMS)"
 
@@ -48,5 +54,21 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "extra-links": ["airflow_provider_ims.links.ims.ImsJobLink"],
+        "config": {
+            "ims": {
+                "description": "Alibaba Cloud IMS",
+                "options": {
+                    "oidc_token_dirs": {
+                        "description": "Directories that the OIDC token file of a connection may be in, with colons "
+                        "between them. A file in any other\ndirectory is not read: its content would be sent to the "
+                        "Security Token Service (STS).\n",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "/var/run/secrets:/mnt/oidc-tokens",
+                        "default": OIDC_TOKEN_DIRS,
+                    }
+                },
+            }
+        },
         "cli": ["airflow_provider_ims.cli.definition.get_commands"],
     }

@@ -140,6 +140,8 @@ class SimulatedTask:
     clear_number: int = 0
     ti: TaskInstance = field(default_factory=TaskInstance)
     error: BaseException | None = None
+    events: list[Any] = field(default_factory=list)
+    """Arguments and events of the triggers of all attempts."""
 
     def clear(self, *, retries: int | None = None) -> None:
         """Clear the task; the DAG may have another number of retries since."""
@@ -197,6 +199,7 @@ class SimulatedTask:
         except TaskDeferred as deferred:
             path, arguments = deferred.trigger.serialize()
             event = asyncio.run(first_event(path, json.loads(json.dumps(arguments))))
+            self.events += [arguments, event]
             result = self._operator().execute_complete(self.context(), json.loads(json.dumps(event)))
         self.ti.xcoms["return_value"] = result
 

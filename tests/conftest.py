@@ -46,6 +46,16 @@ def connect(ims_emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> C
     return set_connection
 
 
+@pytest.fixture(autouse=True)
+def no_fetched_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the keys that other tests have fetched, as in a new process."""
+    from airflow_provider_ims.api import recent_keys
+    from airflow_provider_ims.api.credentials import shared_keys
+
+    shared_keys.clear()
+    monkeypatch.setattr(recent_keys, "_recent", {})
+
+
 @pytest.fixture
 def no_correction_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let refused keys and a wrong connection end a wait after five polls, not after two minutes."""

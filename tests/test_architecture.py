@@ -33,16 +33,20 @@ LAYERS: dict[str, set[str]] = {
 }
 # Inside a package, each module may import those before it.
 ORDER: dict[str, list[str]] = {
-    "connection": ["fields", "values", "credentials", "endpoint", "environment", "settings"],
+    "connection": [
+        *("fields", "values", "access_key", "credentials", "kinds", "endpoint", "specifications", "parser"),
+        *("environment", "settings"),
+    ],
     "api": [
-        *("observer", "clean", "redact", "refusal", "signature", "protocol", "rate_limit", "blocking", "client"),
-        *("pool", "sdk"),
+        *("observer", "clean", "redact", "refusal", "signature", "stamp", "denial", "protocol", "rate_limit"),
+        *("blocking", "loggers", "masking", "recent_keys", "profiles", "fetch", "credentials", "client", "pool"),
+        "sdk",
     ],
     "jobs": [
         *("types", "response", "catalog", "arguments", "media", "parameters", "copyright", "primitives"),
         *("submission", "retry", "resume", "durable", "timers", "outcome", "polling", "argument_types"),
     ],
-    "hooks": ["ims", "waiting"],
+    "hooks": ["connection_test", "ims", "waiting"],
     "operators": ["base", "copyright"],
     "sensors": ["job", "copyright"],
 }
@@ -208,3 +212,13 @@ def test_provider_info_loads_only_the_fields() -> None:
         "airflow_provider_ims.connection.fields",
         "airflow_provider_ims.get_provider_info",
     }
+
+
+def test_transport_loads_no_credentials_library() -> None:
+    """Calls with a key pair need no credentials library: only temporary keys do, and load it then."""
+    modules = loaded(
+        "import airflow_provider_ims.hooks.ims, airflow_provider_ims.api.pool, airflow_provider_ims.api.client",
+        after=f"{AIRFLOW}\nimport aiohttp",
+    )
+    assert "airflow_provider_ims.api.client" in modules
+    assert not {name for name in modules if name.startswith(("alibabacloud", "Tea", "darabonba", "requests"))}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import throttling, waiting
+from benchmarks import credentials, key_callers, throttling, waiting
 from benchmarks.rounds import interleave
 
 if TYPE_CHECKING:
@@ -39,6 +39,19 @@ def test_halving_avoids_throttled_requests() -> None:
         assert f"{quota} · {throttling.HALVING}" in throttling.report(samples)
 
 
+def test_all_candidates_get_keys(tmp_path: Path) -> None:
+    """Each candidate gets keys for a single caller, without failures and stalls, and calls STS once."""
+    samples = credentials.run(1, 1.0, 1, tmp_path)
+    assert set(samples) == set(key_callers.CANDIDATES)
+    for name, (sample,) in samples.items():
+        assert sample["failed"] == 0, name
+        assert sample["fetches"] == 1, name
+        assert not sample["is_blocked"], name
+        assert sample["stall_max"] >= sample["stall_p99"] >= 0, name
+    report = credentials.report({1: samples})
+    assert all(f"1 · {name}" in report for name in key_callers.CANDIDATES)
+
+
 def test_order_rotates() -> None:
     """The order of the candidates rotates in each round, and the warm-up round is not measured."""
     order: list[str] = []
@@ -52,7 +65,7 @@ def test_order_rotates() -> None:
     assert samples == {"a": [{"number": 4}, {"number": 5}], "b": [{"number": 3}, {"number": 6}]}
 
 
-@pytest.mark.parametrize("name", ["import_cost", "cold_submit", "waiting", "throttling"])
+@pytest.mark.parametrize("name", ["import_cost", "cold_submit", "waiting", "throttling", "credentials"])
 def test_results_exist(name: str) -> None:
     """The tables that the documentation links to exist and contain the measured versions."""
     text = (waiting._HERE / "results" / f"{name}.md").read_text(encoding="utf-8")

@@ -14,8 +14,20 @@ import pytest
 
 from airflow_provider_ims import exceptions
 from airflow_provider_ims.api.protocol import ApiRequest, decode, may_have_been_carried_out
-from airflow_provider_ims.connection.fields import CONN_FIELDS, UI_FIELD_BEHAVIOUR
+from airflow_provider_ims.connection.access_key import AccessKey
+from airflow_provider_ims.connection.credentials import (
+    Credentials,
+    CredentialsUri,
+    DefaultChain,
+    EcsRole,
+    OidcRole,
+    Profile,
+    RamRole,
+)
+from airflow_provider_ims.connection.fields import CONN_FIELDS, OIDC_TOKEN_DIRS, UI_FIELD_BEHAVIOUR
+from airflow_provider_ims.connection.kinds import KINDS
 from airflow_provider_ims.exceptions import ImsApiError, ImsError
+from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT, JOB_TYPES
 from airflow_provider_ims.jobs.polling import JobWait
 from airflow_provider_ims.jobs.retry import OnUnknownSubmit, RecordState, may_retry
@@ -23,6 +35,8 @@ from airflow_provider_ims.jobs.types import JobType
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
 from airflow_provider_ims.sensors.copyright import ImsCopyrightExtractJobSensor
 from airflow_provider_ims.sensors.job import ImsJobSensor
+from tests.connection.cases import CASES_BY_TOPIC
+from tests.hooks.test_keys_at_scale import ROTATIONS
 from tests.test_architecture import LAYERS, MODULES, ORDER, PACKAGE
 
 if TYPE_CHECKING:
@@ -322,13 +336,116 @@ def test_each_field_of_the_form_is_explained() -> None:
         assert any(label in fields and f"`{name}`" in stored for fields, stored in rows.items())
 
 
+def test_messages_of_the_connection_test_are_those_of_the_code() -> None:
+    """Each beginning of a message in the table of the Test button begins a text of the code."""
+    rows = table(section("docs/connection.md", "## The Test button"), "message")[1:]
+    beginnings = [beginning for row in rows for beginning in row[0].split(", ")]
+    assert len(beginnings) >= 14
+    for beginning in beginnings:
+        size = len(words(beginning))
+        assert any(text[:size] == words(beginning) for text in texts_of_the_code()), beginning
+
+
+def test_directories_of_oidc_tokens_are_the_default() -> None:
+    """The page shows the default of the option ``[ims] oidc_token_dirs``."""
+    ((_, block),) = [
+        pair for pair in FENCE.findall(section("docs/connection.md", "## Directories for OIDC tokens")) if pair[0]
+    ]
+    assert block == f"[ims]\noidc_token_dirs = {OIDC_TOKEN_DIRS}\n"
+
+
+def test_table_of_rotations_is_the_tested_one() -> None:
+    """The page shows each rotation of the test with a thousand waits, and whether polls fail."""
+    rows = table(section("docs/connection.md", "## Rotate keys"), "rotation")[1:]
+    assert {row[0]: row[2] != "0" for row in rows} == {name: one.fails for name, one in ROTATIONS.items()}
+    assert {row[4] for row in rows} == {"0"}
+
+
 def test_policy_permits_each_action() -> None:
     """The RAM policy permits all actions of each job family, and the action of the connection test."""
-    (policy,) = [json.loads(block) for language, block in FENCE.findall(page("docs/connection.md")) if language]
+    (policy,) = [json.loads(block) for _, block in FENCE.findall(section("docs/connection.md", "## Permissions"))]
     actions = {"QueryCopyrightJobList"}
     for job_type in JOB_TYPES.values():
         actions |= {job_type.submit_action, job_type.query_action or "", job_type.cancel_action or ""}
     assert set(policy["Statement"][0]["Action"]) == {f"ice:{action}" for action in actions if action}
+
+
+ROLE = "acs:ram::1234567890123456:role/ims"
+OTHER_ROLE = "acs:ram::1234567890123456:role/airflow-worker"
+PROVIDER = "acs:ram::1234567890123456:oidc-provider/ack-rrsa-example"
+STS = "https://sts.cn-shanghai.aliyuncs.com"
+TOKEN_FILE = "/var/run/secrets/ack.alibabacloud.com/rrsa-tokens/token"
+KEY = AccessKey("<id>", "<secret>")
+CREDENTIALS: dict[str, Credentials] = {
+    "`access_key`": KEY,
+    "`sts`": AccessKey("<id>", "<secret>", "<token>"),
+    "`ram_role_arn` over an access key": RamRole(
+        KEY, ROLE, STS, session_name="airflow", duration=1800, external_id="partner-42"
+    ),
+    "`ram_role_arn` over OIDC": RamRole(OidcRole(OTHER_ROLE, PROVIDER, TOKEN_FILE, STS), ROLE, STS),
+    "`ram_role_arn` over ECS": RamRole(EcsRole("airflow-worker"), ROLE, STS),
+    "`oidc_role_arn`": OidcRole(ROLE, PROVIDER, TOKEN_FILE, STS),
+    "`ecs_ram_role`": EcsRole("airflow-worker"),
+    "`credentials_uri`": CredentialsUri("https://credentials.example.com/ims?key=<secret>"),
+    "`profile`": Profile("cli", "ims"),
+    "`default_chain`": DefaultChain(),
+}
+"""What the connection of each section about a kind of credential becomes."""
+
+
+@pytest.mark.parametrize("name", CREDENTIALS)
+def test_each_kind_of_credential_is_shown_as_form_json_and_uri(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The JSON and the URI of a section become the same credentials, and the form names the fields that they have."""
+    text = section("docs/connection.md", f"### {name}")
+    blocks = dict(FENCE.findall(text))
+    assert list(blocks) == ["json", "uri"]
+    for value in blocks.values():
+        monkeypatch.setenv("AIRFLOW_CONN_IMS_DEFAULT", value.strip())
+        assert ImsHook().settings.credentials == CREDENTIALS[name]
+    (form,) = re.findall(r"^Form: (.*)\.$", text, re.MULTILINE)
+    fields = json.loads(blocks["json"])
+    labels = {field["label"].removesuffix(" (seconds)"): name for name, field in CONN_FIELDS.items()}
+    labels |= {label: name for name, label in UI_FIELD_BEHAVIOUR["relabeling"].items()}
+    shown = [labels[label.partition(" (`")[0]] for label in form.split(", ")]
+    assert shown == [*(name for name in fields if name in {"login", "password"}), *fields["extra"]]
+    assert f"(`{fields['extra']['auth_type']}`)" in form
+
+
+def test_table_of_kinds_is_the_one_of_the_code() -> None:
+    """The table of the kinds of credentials names the fields that each kind needs and may have, and all kinds."""
+    rows = table(page("docs/connection.md"), "kind")[1:]
+    assert [row[0] for row in rows] == list(CREDENTIALS)
+    shown = [(row[0].replace("`", ""), CODE.findall(row[1]), CODE.findall(row[2])) for row in rows]
+    assert shown == [(kind.name, [*kind.needs], [*kind.may_have]) for kind in KINDS]
+
+
+@pytest.mark.parametrize(
+    ("heading", "principals"),
+    [
+        ("### A RAM user assumes the role", [{"RAM": ["acs:ram::1234567890123456:user/airflow"]}, None]),
+        ("### Pods assume the role (RRSA)", [{"Federated": [PROVIDER]}]),
+        ("### ECS instances assume the role", [{"Service": ["ecs.aliyuncs.com"]}]),
+    ],
+)
+def test_trust_policies_are_valid_json(heading: str, principals: list[dict[str, list[str]] | None]) -> None:
+    """Each trust policy lets its principal assume the role; the policy of the user has a resource instead."""
+    policies = [json.loads(block) for _, block in FENCE.findall(section("docs/connection.md", heading))]
+    for policy, principal in zip(policies, principals, strict=True):
+        (statement,) = policy.pop("Statement")
+        assert policy == {"Version": "1"}
+        assert (statement["Effect"], statement["Action"]) == ("Allow", "sts:AssumeRole")
+        assert statement.get("Principal") == principal
+        assert ("Resource" in statement) == (principal is None)
+
+
+def test_connection_problems_are_those_of_the_code() -> None:
+    """The page of connection problems has the error of each malformed connection of the tests, and no other."""
+    headings = re.findall(r"^## (.*)$", page("docs/connection-problems.md"), re.MULTILINE)
+    assert headings == list(CASES_BY_TOPIC)
+    for heading, cases in CASES_BY_TOPIC.items():
+        rows = table(section("docs/connection-problems.md", f"## {heading}"), "message")[1:]
+        shown = [[cell.replace("\\|", "|").replace("\\<", "<") for cell in row] for row in rows]
+        assert shown == [[*pair] for pair in dict.fromkeys((case.problem, case.advice) for case in cases)]
 
 
 @pytest.mark.parametrize(

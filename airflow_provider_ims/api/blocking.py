@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextvars
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -78,3 +80,43 @@ async def _end_all(loop: asyncio.AbstractEventLoop) -> None:
     await asyncio.gather(*left, return_exceptions=True)
     await loop.shutdown_asyncgens()
     await loop.shutdown_default_executor()
+
+
+def run_within(seconds: float, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end and return its result, or give up.
+
+    A look-up of a name in the DNS cannot be interrupted: then the thread is left to itself, and ends later.
+
+    :param seconds: how long it may take
+    :param coroutine: what to run
+    :raises TimeoutError: if it takes longer
+    """
+    future: concurrent.futures.Future[T] = concurrent.futures.Future()
+    loop = asyncio.new_event_loop()
+
+    async def run() -> None:
+        try:
+            result = await coroutine
+        except BaseException as error:  # noqa: BLE001 - the caller gets whatever it is
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def run_loop() -> None:
+        # In the caller's context: Airflow keeps a connection under test there.
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(run(), context=context)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=run_loop, daemon=True, name="ims-hook").start()
+    try:
+        return future.result(seconds)
+    except concurrent.futures.TimeoutError:
+        if not future.done():
+            loop.call_soon_threadsafe(_cancel_all, loop)
+        raise
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()

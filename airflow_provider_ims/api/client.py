@@ -6,8 +6,7 @@ Not imported when a DAG file is parsed: aiohttp takes longer to load than all of
 from __future__ import annotations
 
 import asyncio
-import secrets
-import time
+import functools
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -15,22 +14,28 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
+from airflow_provider_ims.api.credentials import KeySource
 from airflow_provider_ims.api.protocol import HttpResponse, decode, encode, may_have_been_carried_out
 from airflow_provider_ims.api.rate_limit import IN_FLIGHT, RateLimiter
 from airflow_provider_ims.api.redact import MARK, Redactor, log_text
-from airflow_provider_ims.connection.endpoint import is_host
+from airflow_provider_ims.api.stamp import new_stamp
+from airflow_provider_ims.connection.endpoint import is_host, is_loopback
 from airflow_provider_ims.exceptions import (
     ImsConfigurationError,
+    ImsCredentialsError,
     ImsError,
     ImsSubmitUnknownError,
     ImsTransportError,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
+    from airflow_provider_ims.api.credentials import KeyCache
     from airflow_provider_ims.api.observer import SubmissionObserver
     from airflow_provider_ims.api.protocol import ApiRequest, HttpRequest
+    from airflow_provider_ims.connection.access_key import AccessKey
     from airflow_provider_ims.connection.settings import ImsSettings
 
 # Seconds. A kept connection outlasts the pauses between the polls of the first minutes, so that no poll pays for TLS;
@@ -47,13 +52,16 @@ class ImsClient:
     Only a read whose connection broke is sent twice: the caller decides what else is safe to repeat.
 
     :param settings: endpoint, credentials and limits
+    :param key_cache: the keys that this client shares with others; None fetches its own
     """
 
-    def __init__(self, settings: ImsSettings) -> None:
+    def __init__(self, settings: ImsSettings, *, key_cache: KeyCache | None = None) -> None:
         self._settings = settings
-        self._proxy = _proxy(settings)
+        self._proxy = _proxy(settings.endpoint)
         self._rate_limiter = RateLimiter(settings.max_requests_per_second)
-        self._redactor = Redactor(settings.credentials)
+        self._keys = KeySource(settings.credentials, self.exchange, cache=key_cache)
+        self._redactor = Redactor(*self._keys.known)
+        self._redacted = self._keys.known
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -61,9 +69,14 @@ class ImsClient:
         """Endpoint, credentials and limits."""
         return self._settings
 
+    @property
+    def keys(self) -> KeySource:
+        """The keys that sign requests."""
+        return self._keys
+
     def redact(self, text: str) -> str:
         """Return a text for a log or a message: one line, shortened, without secrets and signatures."""
-        return log_text(self._redactor.redact(text))
+        return log_text(self._current_redactor().redact(text))
 
     log_text = staticmethod(log_text)
     """The same for texts of responses, which have no secrets any more."""
@@ -83,6 +96,7 @@ class ImsClient:
 
     async def aclose(self) -> None:
         """Close the session; a later call opens a new one."""
+        await self._keys.aclose()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -97,19 +111,32 @@ class ImsClient:
         :raises ImsApiError: if the response is an error, see its subclasses
         :raises ImsTransportError: if no response came back
         """
+        return await self._with_current_key(functools.partial(self._call, request))
+
+    async def _call(self, request: ApiRequest, key: AccessKey) -> dict[str, Any]:
         async with self._rate_limiter:
             if self._session is None:
                 self._session = self._new_session(
                     aiohttp.TCPConnector(limit=IN_FLIGHT, keepalive_timeout=_KEEPALIVE, ttl_dns_cache=_DNS_CACHE_TTL)
                 )
             try:
-                return await self._send(self._session, request)
+                return await self._send(self._session, request, key)
             except ImsTransportError as error:
                 if not (error.is_broken and request.is_read):
                     raise
         # Other kept connections may be closed too.
         async with self._rate_limiter, self._new_session(aiohttp.TCPConnector(force_close=True)) as session:
-            return await self._send(session, request)
+            return await self._send(session, request, key)
+
+    async def _with_current_key(self, call: Callable[[AccessKey], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        """Make a call with the current keys, and once more with others if the service says that these have expired."""
+        key = await self._keys.current()
+        try:
+            return await call(key)
+        except ImsCredentialsError as error:
+            if not self._keys.refuse(key, error.code):
+                raise
+        return await call(await self._keys.current())
 
     async def submit(self, request: ApiRequest, observer: SubmissionObserver | None = None) -> dict[str, Any]:
         """Call an action that creates something, over a connection of its own.
@@ -124,13 +151,16 @@ class ImsClient:
         :raises ImsApiError: if the service rejected the request, so that nothing was created
         :raises ImsTransportError: if the request was not sent
         """
+        return await self._with_current_key(functools.partial(self._submit, request, observer))
+
+    async def _submit(self, request: ApiRequest, observer: SubmissionObserver | None, key: AccessKey) -> dict[str, Any]:
         settings = self._settings
         connector = _SubmissionConnector(observer, settings.read_timeout)
         # No total time-out: the observer may take longer than the request. The connector limits the time after it.
         timeout = aiohttp.ClientTimeout(connect=settings.connect_timeout, sock_read=settings.read_timeout)
         async with self._rate_limiter, self._new_session(connector, timeout) as session:
             try:
-                response = await self._send(session, request, connector)
+                response = await self._send(session, request, key, connector)
             except ImsError as error:
                 if not may_have_been_carried_out(error):
                     connector.report_rejection()
@@ -152,15 +182,21 @@ class ImsClient:
                 return response
         raise unknown
 
+    def _current_redactor(self) -> Redactor:
+        if self._redacted is not self._keys.known:
+            self._redacted = self._keys.known
+            self._redactor = Redactor(*self._redacted)
+        return self._redactor
+
     async def exchange(self, http: HttpRequest, description: str) -> HttpResponse:
-        """Send a request once, over a connection of its own, and return the response as it came.
+        """Send a request once, to IMS or a service of keys, over its own connection; return the response as it came.
 
         :param http: the request
         :param description: what it is, for messages
         :raises ImsTransportError: if no response came back
         """
         async with self._new_session(aiohttp.TCPConnector(force_close=True)) as session:
-            return await self._exchange(session, http, description)
+            return await self._exchange(session, http, description, _proxy(http.url))
 
     def _new_session(
         self, connector: aiohttp.BaseConnector, timeout: aiohttp.ClientTimeout | None = None
@@ -180,24 +216,25 @@ class ImsClient:
         )
 
     async def _send(
-        self, session: aiohttp.ClientSession, request: ApiRequest, connector: _SubmissionConnector | None = None
+        self,
+        session: aiohttp.ClientSession,
+        request: ApiRequest,
+        key: AccessKey,
+        connector: _SubmissionConnector | None = None,
     ) -> dict[str, Any]:
         settings = self._settings
-        http = encode(
-            request,
-            endpoint=settings.endpoint,
-            key=settings.credentials,
-            date=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            nonce=secrets.token_hex(16),
-        )
-        response = await self._exchange(session, http, request.description, connector)
+        stamp = new_stamp()
+        http = encode(request, endpoint=settings.endpoint, key=key, date=stamp.date, nonce=stamp.nonce)
+        response = await self._exchange(session, http, request.description, self._proxy, connector)
         return decode(
             request,
             region=settings.region,
             status=response.status,
             headers=response.headers,
             body=response.body,
-            redact=self._redactor.with_signature(http.signature).redact,
+            redact=self._current_redactor().with_signature(http.signature).redact,
+            sent_at=stamp.at,
+            are_keys_given=not self._keys.is_refreshable,
         )
 
     async def _exchange(
@@ -205,6 +242,7 @@ class ImsClient:
         session: aiohttp.ClientSession,
         http: HttpRequest,
         description: str,
+        proxy: URL | None,
         connector: _SubmissionConnector | None = None,
     ) -> HttpResponse:
         # Errors are raised below, outside the except block: aiohttp's exceptions carry the request's headers with
@@ -218,31 +256,30 @@ class ImsClient:
                     headers=http.headers,
                     data=http.body or None,
                     allow_redirects=False,
-                    proxy=self._proxy,
+                    proxy=proxy,
                 ) as response,
             ):
                 return HttpResponse(response.status, response.headers, await _read(response))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            failure = self._transport_error(description, error, connector)
+            host, why = urlsplit(http.url).netloc, self.redact(_cause(error, proxy))
+            # aiohttp tells a connection that was not opened by the class of the error; a submission needs certainty.
+            sent = not isinstance(error, _NOT_CONNECTED) if connector is None else connector.is_open
+            failure = _transport_error(description, host, why, error, sent=sent)
         raise failure
 
-    def _transport_error(
-        self, description: str, error: Exception, connector: _SubmissionConnector | None
-    ) -> ImsTransportError:
-        host, why = urlsplit(self._settings.endpoint).netloc, self.redact(_cause(error, self._proxy))
-        # aiohttp tells a connection that was not opened by the class of the error; a submission needs certainty.
-        sent = not isinstance(error, _NOT_CONNECTED) if connector is None else connector.is_open
-        if not sent:
-            return ImsTransportError(
-                f"{description} was not sent: {host} could not be reached: {why}.",
-                advice="Look at the network, the proxy and the connection's region, network and endpoint.",
-            )
+
+def _transport_error(description: str, host: str, why: str, error: Exception, *, sent: bool) -> ImsTransportError:
+    if not sent:
         return ImsTransportError(
-            f"{description} was sent to {host} and no response came back: {why}.",
-            advice="Look at the network, or raise the connection's read_timeout.",
-            sent=True,
-            is_broken=isinstance(error, aiohttp.ClientConnectionError) and not isinstance(error, TimeoutError),
+            f"{description} was not sent: {host} could not be reached: {why}.",
+            advice="Look at the network, the proxy and the connection's region, network and endpoint.",
         )
+    return ImsTransportError(
+        f"{description} was sent to {host} and no response came back: {why}.",
+        advice="Look at the network, or raise the connection's read_timeout.",
+        sent=True,
+        is_broken=isinstance(error, aiohttp.ClientConnectionError) and not isinstance(error, TimeoutError),
+    )
 
 
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
@@ -305,15 +342,16 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body[:_MAX_BODY])
 
 
-def _proxy(settings: ImsSettings) -> URL | None:
-    """Return the environment's proxy for the endpoint; never one for the emulator on this machine.
+def _proxy(url: str) -> URL | None:
+    """Return the environment's proxy for a URL; never one for a service on this machine, as the emulator is.
 
     Not left to aiohttp's ``trust_env``: that reads ``~/.netrc`` too, whose entry would replace our Authorization.
 
+    :param url: the endpoint or the whole URL
     :raises ImsConfigurationError: if the proxy cannot be used; its value may hold a password
     """
-    endpoint = urlsplit(settings.endpoint)
-    if settings.is_loopback or proxy_bypass(endpoint.netloc):
+    endpoint = urlsplit(url)
+    if is_loopback(endpoint.hostname or "") or proxy_bypass(endpoint.netloc):
         return None
     proxies = getproxies()
     value = proxies.get(endpoint.scheme) or proxies.get("all")
@@ -344,17 +382,19 @@ def _cause(error: Exception, proxy: URL | None) -> str:
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy's response was HTTP {error.status}"
     if isinstance(error, TimeoutError):
-        return "it did not respond in time"
+        return "it did not respond in time" + ("" if proxy is None else ", through the proxy of the environment")
     return f"the connection broke ({type(error).__name__})"
 
 
 def _connector_cause(error: aiohttp.ClientConnectorError) -> str:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name could not be resolved"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        # The class has no os_error in the aiohttp of old Airflows.
+        refusal = error.certificate_error
+        return f"its certificate was refused ({getattr(refusal, 'verify_message', type(refusal).__name__)})"
     cause = error.os_error
     reason = getattr(cause, "reason", None) or type(cause).__name__
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"its certificate was refused ({getattr(cause, 'verify_message', reason)})"
     if isinstance(error, aiohttp.ClientConnectorSSLError):
         return _NOT_TLS_TEXT if reason in _NOT_TLS else f"the TLS handshake failed ({reason})"
     return cause.strerror or type(cause).__name__

@@ -97,9 +97,10 @@ class ClientPool:
     def acquire(self, settings: ImsSettings) -> ImsClient:
         """Return the client of these settings; its module must be loaded already."""
         from airflow_provider_ims.api.client import ImsClient  # noqa: PLC0415 - loads aiohttp
+        from airflow_provider_ims.api.credentials import shared_keys  # noqa: PLC0415 - loaded by the client
 
         if settings not in self._clients:
-            self._clients[settings] = ImsClient(settings)
+            self._clients[settings] = ImsClient(settings, key_cache=shared_keys)
         self._users[settings] += 1
         return self._clients[settings]
 

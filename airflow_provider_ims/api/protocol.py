@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_ims import __version__
 from airflow_provider_ims.api.clean import clean
 from airflow_provider_ims.api.redact import log_text, redact_texts
-from airflow_provider_ims.api.refusal import explain_refusal
 from airflow_provider_ims.api.signature import percent_encode, signed_headers
 from airflow_provider_ims.connection.values import is_utf8
 from airflow_provider_ims.exceptions import (
@@ -31,7 +30,8 @@ from airflow_provider_ims.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airflow_provider_ims.connection.credentials import AccessKey
+    from airflow_provider_ims.api.refusal import Refusal
+    from airflow_provider_ims.connection.access_key import AccessKey
 
 API_VERSION = "2020-11-09"
 USER_AGENT = f"airflow-provider-ims/{__version__}"
@@ -50,12 +50,14 @@ class ApiRequest:
     :param params: its parameters by the vendor's names; mappings and lists are sent as JSON, None is left out
     :param body_parameters: names of the parameters that travel in the form body; all others are in the query string
     :param subject: what the call is about, for messages; None if there is nothing to name
+    :param version: version of the API, which says whether it is that of IMS or of another service
     """
 
     action: str
     params: Mapping[str, Any]
     body_parameters: frozenset[str] = frozenset()
     subject: str | None = None
+    version: str = API_VERSION
 
     @property
     def description(self) -> str:
@@ -126,7 +128,7 @@ def encode(request: ApiRequest, *, endpoint: str, key: AccessKey, date: str, non
         key,
         host=endpoint.partition("://")[2],
         action=request.action,
-        version=API_VERSION,
+        version=request.version,
         query=query,
         date=date,
         nonce=nonce,
@@ -143,6 +145,8 @@ def decode(
     headers: Mapping[str, str],
     body: bytes,
     redact: Callable[[str], str],
+    sent_at: float | None = None,
+    are_keys_given: bool = True,
 ) -> dict[str, Any]:
     """Return the response body of a call that succeeded, without secrets.
 
@@ -152,6 +156,8 @@ def decode(
     :param headers: its headers
     :param body: its body
     :param redact: takes secrets out of a text of the service
+    :param sent_at: the time at which the request was signed, in seconds since the epoch; None if it does not matter
+    :param are_keys_given: whether the keys that signed the request are in the connection
     :raises ImsApiError: if the response is an error or cannot be used, see its subclasses
     """
     content = read_json(body, redact)
@@ -159,7 +165,7 @@ def decode(
         raise _foreign_error(request, region, status, headers, content, body, lambda text: log_text(redact(text)))
     if status in HTTP_SUCCESS and not _is_error(content):
         return content
-    raise _service_error(request, region, status, headers, content, log_text)
+    raise _service_error(request, region, status, headers, content, sent_at=sent_at, are_keys_given=are_keys_given)
 
 
 def read_json(body: bytes, redact: Callable[[str], str]) -> Any:
@@ -210,25 +216,29 @@ def _service_error(
     status: int,
     headers: Mapping[str, str],
     content: dict[str, Any],
-    redact: Callable[[str], str],
+    *,
+    sent_at: float | None,
+    are_keys_given: bool,
 ) -> ImsApiError:
     """Return the error of a response that is the service's own."""
-    code, request_id = _string(content, "Code"), redact(_string(content, "RequestId") or "")
+    code, request_id = _string(content, "Code"), log_text(_string(content, "RequestId") or "")
     rule = next((rule for rule in _RULES if code and rule.codes.fullmatch(code)), None)
     kind = rule.kind if rule else _class_without_rule(code, status)
-    code = code and redact(code)
-    refusal = explain_refusal(code, request.action) if kind is ImsCredentialsError else None
+    code = code and log_text(code)
+    refusal = None
+    if kind is ImsCredentialsError:
+        refusal = _explain_refusal(code, request.action, headers, content, sent_at, are_keys_given=are_keys_given)
     if code:
-        # A refused signature comes with the signed request: long, of no use, and full of secrets.
-        message = redact(_SIGNED_REQUEST.sub("", _string(content, "Message") or "no message"))
+        message = log_text(without_signed_request(_string(content, "Message") or "no message"))
         what = f"was refused: {refusal.problem if refusal else code}: {message}"
     else:
         what = f"got a response with HTTP {status} and no error code"
+    advice = refusal.advice if refusal else _ADVICE.get(kind, _OTHER_ADVICE)
     recommend = _string(content, "Recommend")
-    diagnosis = f" Diagnosis: {redact(recommend)}." if recommend else ""
+    diagnosis = f" Diagnosis: {log_text(recommend)}." if recommend else ""
     return kind(
         f"{request.description} in {region} {what} (RequestId {request_id}, HTTP {status}).{diagnosis}",
-        advice=refusal.advice if refusal else _ADVICE.get(kind, _OTHER_ADVICE),
+        advice=advice,
         action=request.action,
         code=code,
         request_id=request_id,
@@ -238,6 +248,26 @@ def _service_error(
         and rule.is_rejection
         and (kind is ImsThrottledError or status not in HTTP_SERVER_ERRORS),
     )
+
+
+def _explain_refusal(
+    code: str | None,
+    action: str,
+    headers: Mapping[str, str],
+    content: dict[str, Any],
+    sent_at: float | None,
+    *,
+    are_keys_given: bool,
+) -> Refusal | None:
+    """Return why an identity was refused, with the advice of the response if it has one."""
+    from airflow_provider_ims.api.denial import advice_about_clock, advice_about_permission  # noqa: PLC0415 - rare
+    from airflow_provider_ims.api.refusal import explain_refusal  # noqa: PLC0415 - rare
+
+    refusal = explain_refusal(code, action, are_keys_given=are_keys_given)
+    if refusal is None:
+        return None
+    advice = advice_about_permission(content) or advice_about_clock(code, headers, sent_at)
+    return refusal._replace(advice=advice or refusal.advice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +310,16 @@ _RULES = (
     _rule(r"(Invalid|Missing|Unsupported)[A-Za-z]*(\..*)?", ImsRequestError, is_rejection=True),
 )
 _SIGNED_REQUEST = re.compile(r"(?is)\s*(server\s+)?(string\s?to\s?sign|canonical\s?request)\b.*")
+
+
+def without_signed_request(message: str) -> str:
+    """Return the message of a refused signature without the signed request: long, of no use, and full of secrets.
+
+    :param message: the message of an error
+    """
+    return _SIGNED_REQUEST.sub("", message)
+
+
 _SUCCESS_CODES = frozenset({"ok", "success", "200"})
 HTTP_SUCCESS = range(200, 300)
 HTTP_TOO_MANY_REQUESTS = 429

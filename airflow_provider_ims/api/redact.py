@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from airflow_provider_ims.connection.credentials import AccessKey
+    from airflow_provider_ims.connection.access_key import AccessKey
 
     Span = tuple[int, int]
     # Start and end in a decoded text, and of the part of the source that it was decoded from.
@@ -39,13 +39,15 @@ _MAX_BLOCKS = 2
 
 
 class Redactor:
-    """Redacts the secrets of one identity.
+    """Redacts the secrets of an identity.
 
-    :param key: the identity
+    :param keys: its keys; several if they are refreshed
+    :param others: further secrets
     """
 
-    def __init__(self, key: AccessKey) -> None:
-        secrets = (secret for secret in (key.secret, key.security_token) if secret)
+    def __init__(self, *keys: AccessKey, others: Iterable[str] = ()) -> None:
+        of_keys = (secret for key in keys for secret in (key.secret, key.security_token))
+        secrets = dict.fromkeys(secret for secret in (*of_keys, *others) if secret)
         self._forms = [(form[:_SECRET_HEAD], form) for secret in secrets for form in _forms(secret.encode())]
         self._is_ascii = all(form.isascii() for _, form in self._forms)
 

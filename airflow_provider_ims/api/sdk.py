@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import logging
-import secrets
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_ims.api.blocking import run_blocking
 from airflow_provider_ims.api.client import ImsClient
+from airflow_provider_ims.api.credentials import shared_keys
+from airflow_provider_ims.api.loggers import silence_sdk_loggers
 from airflow_provider_ims.api.protocol import (
     HTTP_CLIENT_ERRORS,
     HTTP_SUCCESS,
@@ -29,6 +28,7 @@ from airflow_provider_ims.api.protocol import (
 )
 from airflow_provider_ims.api.redact import Redactor, log_text, redact_texts
 from airflow_provider_ims.api.signature import ALGORITHM, FORM, percent_encode
+from airflow_provider_ims.api.stamp import new_stamp
 from airflow_provider_ims.exceptions import ImsTransportError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from alibabacloud_ice20201109.client import Client
 
     from airflow_provider_ims.api.protocol import HttpResponse
+    from airflow_provider_ims.connection.access_key import AccessKey
     from airflow_provider_ims.connection.settings import ImsSettings
 
 HTTP_REDIRECTS = range(300, 400)
@@ -54,7 +55,7 @@ def typed_client(settings: ImsSettings) -> Client:
     :param settings: the parsed connection
     """
     client = _client_class()(settings)
-    _silence_sdk_loggers()
+    silence_sdk_loggers()
     return client
 
 
@@ -77,17 +78,22 @@ def _client_class() -> type[Client]:
             )
             self._settings = settings
 
+        async def _call(self, params: Any, request: Any, runtime: Any) -> dict[str, Any]:
+            settings = _with_options(self._settings, runtime)
+            async with ImsClient(settings, key_cache=shared_keys) as client:
+                return await _call(client, params, request)
+
         async def call_api_async(self, params: Any, request: Any, runtime: Any) -> dict[str, Any]:
-            return await _call(self._settings, params, request, runtime)
+            return await self._call(params, request, runtime)
 
         def call_api(self, params: Any, request: Any, runtime: Any) -> dict[str, Any]:
-            return run_blocking(_call(self._settings, params, request, runtime))
+            return run_blocking(self._call(params, request, runtime))
 
         # What actions without a signature call.
         async def do_rpcrequest_async(self, *arguments: Any) -> dict[str, Any]:
             action, version, _protocol, method, auth_type, _body_type, request, runtime = arguments
             params = Params(action=action, version=version, method=method, auth_type=auth_type)
-            return await _call(self._settings, params, request, runtime)
+            return await self._call(params, request, runtime)
 
         def do_rpcrequest(self, *arguments: Any) -> dict[str, Any]:
             return run_blocking(self.do_rpcrequest_async(*arguments))
@@ -95,27 +101,31 @@ def _client_class() -> type[Client]:
     return SafeClient
 
 
-async def _call(settings: ImsSettings, params: Any, request: Any, runtime: Any) -> dict[str, Any]:
+async def _call(client: ImsClient, params: Any, request: Any) -> dict[str, Any]:
     """Send a request of the typed client, and return the response as the SDK's methods expect it.
 
-    :param settings: the parsed connection
+    If its keys have expired, it is sent once more with others.
+
+    :param client: sends it
     :param params: action, version, method and kind of authentication
     :param request: query and body
-    :param runtime: options of the call: ``connect_timeout`` and ``read_timeout``, in milliseconds
     """
-    settings = _with_options(settings, runtime)
-    http = _http_request(settings, params, request)
-    redactor = Redactor(settings.credentials).with_signature(http.signature)
-    try:
-        async with ImsClient(settings) as client:
+    for _ in range(2):
+        key = await client.keys.current()
+        http = _http_request(client.settings, key, params, request)
+        redact = Redactor(*client.keys.known).with_signature(http.signature).redact
+        try:
             response = await client.exchange(http, params.action)
-    except ImsTransportError as error:
-        failure = _transport_failure(error)
-    else:
-        content = read_json(response.body, redactor.redact)
+        except ImsTransportError as error:
+            failure = _transport_failure(error)
+            break
+        content = read_json(response.body, redact)
         if response.status in HTTP_SUCCESS and isinstance(content, dict):
-            return {"body": content, "headers": _headers(response, redactor.redact), "statusCode": response.status}
-        failure = _failure(response, content, redactor.redact)
+            return {"body": content, "headers": _headers(response, redact), "statusCode": response.status}
+        failure = _failure(response, content, redact)
+        code = content.get("Code") if isinstance(content, dict) else None
+        if not (isinstance(code, str) and client.keys.refuse(key, code)):
+            break
     # Raised here, so that nothing travels along as its context.
     raise failure
 
@@ -137,20 +147,20 @@ def _with_options(settings: ImsSettings, runtime: Any) -> ImsSettings:
     )
 
 
-def _http_request(settings: ImsSettings, params: Any, request: Any) -> HttpRequest:
+def _http_request(settings: ImsSettings, key: AccessKey, params: Any, request: Any) -> HttpRequest:
     """Return the HTTP request of a call, signed by the SDK."""
     from alibabacloud_tea_openapi.client import DaraRequest  # noqa: PLC0415
     from alibabacloud_tea_openapi.utils import Utils  # noqa: PLC0415
 
-    key = settings.credentials
     query = Utils.query(request.query)
     body = percent_encode(Utils.query(request.body)).encode() if request.body else b""
+    stamp = new_stamp()
     headers = {
         "host": urlsplit(settings.endpoint).netloc,
         "x-acs-action": params.action,
         "x-acs-content-sha256": hashlib.sha256(body).hexdigest(),
-        "x-acs-date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "x-acs-signature-nonce": secrets.token_hex(16),
+        "x-acs-date": stamp.date,
+        "x-acs-signature-nonce": stamp.nonce,
         "x-acs-version": params.version,
     }
     if body:
@@ -210,12 +220,3 @@ def _failure(response: HttpResponse, content: Any, redact: Callable[[str], str])
     else:
         failure = exceptions.ServerException(**arguments)
     return failure
-
-
-def _silence_sdk_loggers() -> None:
-    """Remove the handlers that the SDK gives its loggers on import: they print on stderr, headers included."""
-    for name in ("darabonba-core", "alibabacloud-tea", "credentials"):
-        logger = logging.getLogger(name)
-        for handler in logger.handlers[:]:
-            logger.removeHandler(handler)
-        logger.setLevel(logging.WARNING)

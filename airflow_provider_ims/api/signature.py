@@ -17,7 +17,7 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_ims.connection.credentials import AccessKey
+    from airflow_provider_ims.connection.access_key import AccessKey
 
 ALGORITHM = "ACS3-HMAC-SHA256"
 EMPTY_BODY = hashlib.sha256(b"").hexdigest()

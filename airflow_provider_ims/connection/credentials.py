@@ -1,92 +1,144 @@
-"""The identity that signs requests: one frozen specification for each kind of credential."""
+"""The identity that signs requests: one frozen specification for each kind of credential.
+
+A specification says where keys come from, not what they are now: getting and refreshing them needs I/O, and is not done
+here. Its ``description`` is for logs and has no secret. A connection with a key pair does not need to load this module.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Literal
 
-from airflow_provider_ims.connection.fields import AUTH_TYPES
-from airflow_provider_ims.connection.values import choice, field_name, plain_text
-from airflow_provider_ims.exceptions import ImsConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from airflow.providers.common.compat.sdk import Connection
-
-ALIBABA_CLOUD_KEY_FIELDS = ("access_key_id", "access_key_secret")
-"""Extras in which a connection of apache-airflow-providers-alibaba has its key pair."""
+from airflow_provider_ims.connection.access_key import AccessKey
+from airflow_provider_ims.connection.fields import (
+    DEFAULT_PROFILE_NAME,
+    DEFAULT_SESSION_DURATION,
+    DEFAULT_SESSION_NAME,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class AccessKey:
-    """A key pair, with a security token if the keys are temporary keys of STS."""
+class OidcRole:
+    """A RAM role that an OIDC token gets, as a pod does with RRSA.
 
-    key_id: str
-    secret: str = field(repr=False)
-    security_token: str | None = field(default=None, repr=False)
-
-
-def parse_credentials(connection: Connection, extra: Mapping[str, Any], where: str) -> AccessKey:
-    """Return the credentials of a connection.
-
-    :param connection: the Airflow connection
-    :param extra: its extras that are filled in
-    :param where: the connection, for messages
-    :raises ImsConfigurationError: if a part is missing or does not belong to the kind of credential
+    :param role_arn: the role
+    :param oidc_provider_arn: the identity provider in RAM that issued the token
+    :param token_file: absolute path of the file with the token, which is replaced from time to time
+    :param sts_endpoint: scheme, host and perhaps port of STS
+    :param session_name: name of the session
+    :param duration: lifetime of the temporary keys, in seconds
+    :param policy: a RAM policy as JSON that limits the session, None for no further limit
     """
-    auth_type = choice(extra, "auth_type", AUTH_TYPES, where)
-    if auth_type == "auto":
-        auth_type = "sts" if "security_token" in extra else "access_key"
-    return _KINDS[auth_type](connection, extra, where)
+
+    role_arn: str
+    oidc_provider_arn: str
+    token_file: str
+    sts_endpoint: str
+    session_name: str = DEFAULT_SESSION_NAME
+    duration: int = DEFAULT_SESSION_DURATION
+    policy: str | None = None
+
+    @property
+    def description(self) -> str:
+        """The identity in words, without a secret."""
+        return f"RAM role {self.role_arn} over the OIDC provider {self.oidc_provider_arn}"
 
 
-def _access_key(connection: Connection, extra: Mapping[str, Any], where: str) -> AccessKey:
-    if "security_token" in extra:
-        raise ImsConfigurationError(
-            f"{where} has an {field_name('security_token')}, and the value access_key of {field_name('auth_type')} "
-            "does not use one.",
-            advice="Choose sts there, or empty the token.",
-        )
-    return _key_pair(connection, extra, where)
+@dataclass(frozen=True, slots=True)
+class EcsRole:
+    """The RAM role of the ECS instance, from its metadata service.
+
+    :param role_name: name of the role, None for the one that the metadata service names
+    :param allow_imds_v1: whether version 1 of the metadata service, which needs no token, may be used
+    """
+
+    role_name: str | None = None
+    allow_imds_v1: bool = False
+
+    @property
+    def description(self) -> str:
+        """The identity in words, without a secret."""
+        return "the RAM role of the ECS instance" + ("" if self.role_name is None else f" ({self.role_name})")
 
 
-def _sts(connection: Connection, extra: Mapping[str, Any], where: str) -> AccessKey:
-    if "security_token" not in extra:
-        raise ImsConfigurationError(
-            f"{where}: {field_name('auth_type')} is sts, and there is no security token.",
-            advice=f"Fill in {field_name('security_token')}, or choose access_key if the keys are not temporary.",
-        )
-    pair = _key_pair(connection, extra, where)
-    token = plain_text(extra["security_token"], field_name("security_token"), where)
-    return AccessKey(pair.key_id, pair.secret, token)
+@dataclass(frozen=True, slots=True)
+class RamRole:
+    """A RAM role that another identity assumes.
+
+    :param base: the identity that assumes the role
+    :param role_arn: the role
+    :param sts_endpoint: scheme, host and perhaps port of STS
+    :param session_name: name of the session
+    :param duration: lifetime of the temporary keys, in seconds
+    :param policy: a RAM policy as JSON that limits the session, None for no further limit
+    :param external_id: the ExternalId that the trust policy of the role asks for, None for none
+    """
+
+    base: AccessKey | OidcRole | EcsRole | RamRole
+    role_arn: str
+    sts_endpoint: str
+    session_name: str = DEFAULT_SESSION_NAME
+    duration: int = DEFAULT_SESSION_DURATION
+    policy: str | None = None
+    external_id: str | None = field(default=None, repr=False)
+
+    @property
+    def description(self) -> str:
+        """The identity in words, without a secret."""
+        return f"RAM role {self.role_arn} over {self.base.description}"
 
 
-def _key_pair(connection: Connection, extra: Mapping[str, Any], where: str) -> AccessKey:
-    in_fields = (connection.login, connection.password)
-    in_extras = tuple(extra.get(name) for name in ALIBABA_CLOUD_KEY_FIELDS)
-    if any(in_fields) and any(in_extras):
-        # Two identities, or two halves that may not belong together.
-        raise ImsConfigurationError(
-            f"{where} has keys in Login or Password, and also in the extra {' or '.join(ALIBABA_CLOUD_KEY_FIELDS)}.",
-            advice="Keep one pair, both of its parts, and empty the two other fields.",
-        )
-    labels = [f"the Access key {part}" for part in ("ID", "secret")]
-    if any(in_extras):
-        labels = [f"{label} (extra {name})" for label, name in zip(labels, ALIBABA_CLOUD_KEY_FIELDS, strict=True)]
-    pair = in_extras if any(in_extras) else in_fields
-    if missing := " and ".join(label for label, value in zip(labels, pair, strict=True) if not value):
-        raise ImsConfigurationError(
-            f"{where} lacks {missing}.", advice="Fill in both; nothing is taken from the environment."
-        )
-    key_id, secret = (
-        plain_text(value, label.removeprefix("the "), where) for label, value in zip(labels, pair, strict=True)
-    )
-    return AccessKey(key_id, secret)
+@dataclass(frozen=True, slots=True)
+class CredentialsUri:
+    """A URL that returns temporary keys.
+
+    :param uri: the URL; its query may be a secret
+    """
+
+    uri: str = field(repr=False)
+
+    @property
+    def description(self) -> str:
+        """The identity in words, without a secret."""
+        return "the keys of a credentials URI"
 
 
-_KINDS: dict[str, Callable[[Connection, Mapping[str, Any], str], AccessKey]] = {
-    "access_key": _access_key,
-    "sts": _sts,
-}
-"""One parser for each ``auth_type``; a new kind of credential is a row here and in ``AUTH_TYPES``."""
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A profile of a file on the machine that runs the task.
+
+    :param source: ``ini`` for ``~/.alibabacloud/credentials.ini``, ``cli`` for the file of the Alibaba Cloud CLI
+    :param name: name of the profile
+    :param file: another file than that of the source, which only the default chain can name; None for none
+    """
+
+    source: Literal["ini", "cli"] = "ini"
+    name: str = DEFAULT_PROFILE_NAME
+    file: str | None = None
+
+    @property
+    def description(self) -> str:
+        """The identity in words, without a secret."""
+        where = "the Alibaba Cloud CLI" if self.source == "cli" else "credentials.ini"
+        return f"profile {self.name!r} of {where}" if self.name else f"the current profile of {where}"
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultChain:
+    """Whatever the SDK's default chain finds on the machine that runs the task."""
+
+    @property
+    def description(self) -> str:
+        """The identity in words, without a secret."""
+        return "the default credentials chain"
+
+
+Credentials = AccessKey | RamRole | OidcRole | EcsRole | CredentialsUri | Profile | DefaultChain
+"""Any kind of credential."""
+
+
+def given_keys(credentials: Credentials) -> tuple[AccessKey, ...]:
+    """Return the keys that are in the connection itself."""
+    if isinstance(credentials, RamRole):
+        return given_keys(credentials.base)
+    return (credentials,) if isinstance(credentials, AccessKey) else ()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_ims.connection.fields import REGIONS
-from airflow_provider_ims.connection.values import field_name, shown
+from airflow_provider_ims.connection.values import field_name, plain_text, shown
 from airflow_provider_ims.exceptions import ImsConfigurationError
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _REGION = re.compile(r"[a-z]{2}(-[a-z0-9]+)+")
 _LONGEST_REGION = 40
 _SERVICE_HOST = re.compile(r"ice(?:-vpc)?\.(?P<region>[a-z0-9-]+)\.aliyuncs\.com")
+METADATA_HOST = "100.100.100.200"
+"""The metadata service of ECS, which speaks http."""
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _HIGHEST_PORT = 65_535
 
@@ -126,10 +128,109 @@ def parse_endpoint(connection: Connection, region: str, network: str, where: str
     return f"https://ice{'-vpc' if network == 'vpc' else ''}.{region}.aliyuncs.com"
 
 
+def parse_sts_endpoint(value: object, region: str, network: str, endpoint: str, where: str) -> str:
+    """Return scheme, host and port of the Security Token Service; no port if it is the scheme's own.
+
+    :param value: the override of the connection; None for the endpoint of the region, or for that of IMS if it is on
+        this machine: the emulator is STS too
+    :param region: region of the jobs
+    :param network: ``public`` or ``vpc``
+    :param endpoint: the endpoint of IMS
+    :param where: the connection, for messages
+    :raises ImsConfigurationError: if the override is not a host name, an https URL, or an http URL of this machine
+    """
+    if value is None and is_loopback(urlsplit(endpoint).hostname or ""):
+        return endpoint
+    if value is None:
+        return f"https://sts{'-vpc' if network == 'vpc' else ''}.{region}.aliyuncs.com"
+    name = field_name("sts_endpoint")
+    url, port = _split_endpoint(plain_text(value, name, where), f"sts.{region}.aliyuncs.com", f"{where}: {name}")
+    return _endpoint(url, port)
+
+
+def parse_credentials_uri(value: object, where: str) -> str:
+    """Return the URL that temporary keys come from.
+
+    :param value: the URL; not repeated in an error, because its query may be a secret
+    :param where: the connection, for messages
+    :raises ImsConfigurationError: if it is not an https URL, or an http URL of this machine or the metadata service
+    """
+    name = field_name("secret_credentials_uri")
+    uri = plain_text(value, name, where)
+    problem = f"{where}: {name}"
+    try:
+        url = urlsplit(uri)
+        # A port that is no number is a ValueError, too.
+        valid = url.scheme in _DEFAULT_PORTS and is_host(url.hostname or "") and url.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ImsConfigurationError(
+            f"{problem} is not an https:// URL.", advice="Give one such as https://credentials.example.com/ims."
+        )
+    if url.username is not None or url.password is not None:
+        raise ImsConfigurationError(
+            f"{problem} has credentials before its host.", advice="Remove them; a secret may be in the query."
+        )
+    if "#" in uri:
+        raise ImsConfigurationError(f"{problem} has a fragment.", advice="Remove it, and its #.")
+    if url.scheme == "http" and not is_loopback(url.hostname or "") and url.hostname != METADATA_HOST:
+        raise ImsConfigurationError(
+            f"{problem} begins with http://, and its host is neither this machine nor {METADATA_HOST}.",
+            advice="Use https.",
+        )
+    return uri
+
+
 def _explicit_endpoint(endpoint: str, port: int | None, region: str, where: str) -> str:
     problem = f"{where}: Endpoint"  # its value is not repeated: it may hold a password
-    url, port_of_url = _split_endpoint(endpoint, region, problem)
-    host = (url.hostname or "").rstrip(".")
+    url, port_of_url = _split_endpoint(endpoint, f"ice.{region}.aliyuncs.com", problem)
+    if (service_host := _SERVICE_HOST.fullmatch(_host(url))) and service_host["region"] != region:
+        raise ImsConfigurationError(
+            f"{problem} is in {service_host['region']} and the region is {region}. Jobs run where the endpoint is.",
+            advice="Make both the same, or empty Endpoint.",
+        )
+    if port and port_of_url and port != port_of_url:
+        raise ImsConfigurationError(f"{problem} and Port name different ports.", advice="Empty Port, or make it equal.")
+    return _endpoint(url, port_of_url or port)
+
+
+def _host(url: SplitResult) -> str:
+    return (url.hostname or "").rstrip(".")
+
+
+def _endpoint(url: SplitResult, port: int | None) -> str:
+    """Return scheme, host and port, without the scheme's own port."""
+    host = _host(url)
+    suffix = "" if port in {None, _DEFAULT_PORTS[url.scheme]} else f":{port}"
+    return f"{url.scheme}://{f'[{host}]' if ':' in host else host}{suffix}"
+
+
+def _split_endpoint(endpoint: str, example: str, problem: str) -> tuple[SplitResult, int | None]:
+    """Return the parts of an endpoint that can be right, and its port.
+
+    :param endpoint: a host name or a URL
+    :param example: an endpoint, for messages
+    :param problem: the field, for messages
+    """
+    try:
+        url = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
+        valid = is_host(url.hostname or "") and not _KEY_LIKE.fullmatch(endpoint)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ImsConfigurationError(
+            f"{problem} is not a host name or URL.", advice=f"Give one such as {example}, or leave it empty."
+        )
+    try:
+        port = url.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ImsConfigurationError(
+            f"{problem} has a port that is not a number from 1 to {_HIGHEST_PORT}.",
+            advice="Correct the port, or remove it with its colon.",
+        )
     if url.scheme not in _DEFAULT_PORTS:
         raise ImsConfigurationError(
             f"{problem} has a scheme that is not https.", advice="Give a host name or an https:// URL."
@@ -142,42 +243,9 @@ def _explicit_endpoint(endpoint: str, port: int | None, region: str, where: str)
         raise ImsConfigurationError(
             f"{problem} has a path, query or fragment.", advice="Give scheme, host and port only."
         )
-    if url.scheme == "http" and not is_loopback(host):
+    if url.scheme == "http" and not is_loopback(_host(url)):
         raise ImsConfigurationError(
             f"{problem} begins with http://, and its host is not this machine.",
             advice="Use https; http is for loopback addresses only.",
-        )
-    if (service_host := _SERVICE_HOST.fullmatch(host)) and service_host["region"] != region:
-        raise ImsConfigurationError(
-            f"{problem} is in {service_host['region']} and the region is {region}. Jobs run where the endpoint is.",
-            advice="Make both the same, or empty Endpoint.",
-        )
-    if port and port_of_url and port != port_of_url:
-        raise ImsConfigurationError(f"{problem} and Port name different ports.", advice="Empty Port, or make it equal.")
-    chosen_port = port_of_url or port
-    suffix = "" if chosen_port in {None, _DEFAULT_PORTS[url.scheme]} else f":{chosen_port}"
-    return f"{url.scheme}://{f'[{host}]' if ':' in host else host}{suffix}"
-
-
-def _split_endpoint(endpoint: str, region: str, problem: str) -> tuple[SplitResult, int | None]:
-    """Return the parts of an endpoint, and its port."""
-    try:
-        url = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
-        valid = is_host(url.hostname or "") and not _KEY_LIKE.fullmatch(endpoint)
-    except ValueError:
-        valid = False
-    if not valid:
-        raise ImsConfigurationError(
-            f"{problem} is not a host name or URL.",
-            advice=f"Give one such as ice.{region}.aliyuncs.com, or leave it empty.",
-        )
-    try:
-        port = url.port
-    except ValueError:
-        port = 0
-    if port == 0:
-        raise ImsConfigurationError(
-            f"{problem} has a port that is not a number from 1 to {_HIGHEST_PORT}.",
-            advice="Correct the port, or remove it with its colon.",
         )
     return url, port

@@ -13,12 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_ims.connection.credentials import (
-    ALIBABA_CLOUD_KEY_FIELDS,
-    AccessKey,
-    parse_credentials,
-)
-from airflow_provider_ims.connection.endpoint import is_loopback, parse_endpoint, parse_region
+from airflow_provider_ims.connection.endpoint import is_loopback, parse_endpoint, parse_region, parse_sts_endpoint
 from airflow_provider_ims.connection.environment import AS_JSON
 from airflow_provider_ims.connection.fields import (
     CONN_FIELDS,
@@ -30,6 +25,7 @@ from airflow_provider_ims.connection.fields import (
     HIGHEST_MAX_REQUESTS_PER_SECOND,
     NETWORKS,
 )
+from airflow_provider_ims.connection.parser import ALIBABA_CLOUD_KEY_FIELDS, parse_credentials
 from airflow_provider_ims.connection.values import choice, number, seconds
 from airflow_provider_ims.exceptions import ImsConfigurationError
 
@@ -38,13 +34,17 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Connection
 
+    from airflow_provider_ims.connection.credentials import Credentials
+
 ALIBABA_CLOUD_CONN_TYPE = "alibaba_cloud"
 """Connection type of apache-airflow-providers-alibaba."""
 _ALIBABA_CLOUD_EXTRAS = (*ALIBABA_CLOUD_KEY_FIELDS, "region", "endpoint")
 """Its extras beside ``auth_type``. The ``endpoint``, like Schema (a bucket), is about OSS: not used here."""
-_KEY_LABELS = dict(
-    zip(ALIBABA_CLOUD_KEY_FIELDS, ("Access key ID (login)", "Access key secret (password)"), strict=True)
-)
+_FIELDS_OF_EXTRAS = {
+    **dict(zip(ALIBABA_CLOUD_KEY_FIELDS, ("Access key ID (login)", "Access key secret (password)"), strict=True)),
+    "endpoint": "Endpoint (host)",
+}
+"""Extras whose value belongs into a field of the connection."""
 _TYPE = re.compile(r"[a-z_]{1,20}")
 _LONGEST_NAME = 40
 
@@ -56,7 +56,9 @@ class ImsSettings:
     :param conn_id: id of the Airflow connection, for messages
     :param region: region of the jobs
     :param endpoint: scheme, host and perhaps port of the service, such as ``https://ice.cn-shanghai.aliyuncs.com``
-    :param credentials: the identity that signs the requests
+    :param credentials: where the keys come from that sign the requests
+    :param sts_endpoint: scheme, host and perhaps port of the Security Token Service, which the connection test asks for
+        the identity; empty if it is not known
     :param connect_timeout: seconds for DNS, TCP and TLS; asyncio ends a TLS handshake after 60 s in any case
     :param read_timeout: seconds for the response
     :param max_requests_per_second: most requests that one process sends in a second
@@ -65,7 +67,8 @@ class ImsSettings:
     conn_id: str
     region: str
     endpoint: str
-    credentials: AccessKey
+    credentials: Credentials
+    sts_endpoint: str = ""
     connect_timeout: float = DEFAULT_CONNECT_TIMEOUT
     read_timeout: float = DEFAULT_READ_TIMEOUT
     max_requests_per_second: float = DEFAULT_MAX_REQUESTS_PER_SECOND
@@ -102,11 +105,16 @@ def parse_connection(connection: Connection, region: str | None = None) -> ImsSe
         )
     extra = _filled_extras(connection, where)
     chosen_region = parse_region(region, extra.get("region_id"), where)
+    network = choice(extra, "network", NETWORKS, where)
+    endpoint = parse_endpoint(connection, chosen_region, network, where)
     return ImsSettings(
         conn_id=connection.conn_id,
         region=chosen_region,
-        endpoint=parse_endpoint(connection, chosen_region, choice(extra, "network", NETWORKS, where), where),
-        credentials=parse_credentials(connection, extra, where),
+        endpoint=endpoint,
+        credentials=parse_credentials(
+            connection, extra, region=chosen_region, network=network, endpoint=endpoint, where=where
+        ),
+        sts_endpoint=parse_sts_endpoint(extra.get("sts_endpoint"), chosen_region, network, endpoint, where),
         connect_timeout=seconds(extra, "connect_timeout", DEFAULT_CONNECT_TIMEOUT, where),
         read_timeout=seconds(extra, "read_timeout", DEFAULT_READ_TIMEOUT, where),
         max_requests_per_second=number(
@@ -132,20 +140,20 @@ def _filled_extras(connection: Connection, where: str) -> dict[str, Any]:
     if unknown := sorted(extra.keys() - set(known)):
         names = ", ".join(repr(name[:_LONGEST_NAME]) for name in unknown)
         raise ImsConfigurationError(
-            f"{where} has the unknown extra {names}.", advice=_advice_about(unknown, extra, known)
+            f"{where} has the unknown extra {names}.", advice=_advice_about(unknown, connection, extra, known)
         )
     filled = {key: value for key, value in extra.items() if value is not None and value != ""}
     return _without_other_names(filled, where) if is_of_alibaba_provider else filled
 
 
-def _advice_about(unknown: list[str], extra: Mapping[str, Any], known: list[str]) -> str:
+def _advice_about(unknown: list[str], connection: Connection, extra: Mapping[str, Any], known: list[str]) -> str:
     """Say what to do with unknown extras: one that only has the wrong name would be missed."""
     advice, others = [], []
     for name in unknown:
         similar = [one for one in difflib.get_close_matches(name.lower(), known) if not extra.get(one)]
-        if name in ALIBABA_CLOUD_KEY_FIELDS:
-            advice.append(f"Move {name} to {_KEY_LABELS[name]}.")
-        elif similar:
+        if name in ALIBABA_CLOUD_KEY_FIELDS or (name == "endpoint" and not connection.host):
+            advice.append(f"Move {name} to {_FIELDS_OF_EXTRAS[name]}.")
+        elif similar and name not in _FIELDS_OF_EXTRAS:
             advice.append(f"Rename {name[:_LONGEST_NAME]} to {similar[0]}.")
         else:
             others.append(name)

@@ -63,6 +63,38 @@ def plain_text(value: object, name: str, where: str) -> str:
     return text
 
 
+def matching_text(value: object, pattern: re.Pattern[str], expected: str, name: str, where: str) -> str:
+    """Return a text of a certain form, without the white space that pasting adds.
+
+    :param value: the value; not repeated in the error, because it may be a secret
+    :param pattern: what the whole text must match
+    :param expected: the form, for messages
+    :param name: the field, for messages
+    :param where: the connection, for messages
+    :raises ImsConfigurationError: if it is not text of that form
+    """
+    text = value.strip() if isinstance(value, str) else ""
+    if not pattern.fullmatch(text):
+        raise ImsConfigurationError(f"{where}: {name} has a wrong form.", advice=f"Give {expected}.")
+    return text
+
+
+def flag(extra: Mapping[str, Any], name: str, where: str) -> bool:
+    """Return a yes or no; False if the field is empty.
+
+    :raises ImsConfigurationError: if the value is neither true nor false; text is accepted, as a URI has no other
+    """
+    value = extra.get(name, False)
+    match value.strip().lower() if isinstance(value, str) else value:
+        case True | "true":
+            return True
+        case False | "false":
+            return False
+    raise ImsConfigurationError(
+        f"{where}: {field_name(name)} is neither true nor false{shown(value)}.", advice="Give true or false."
+    )
+
+
 def choice(extra: Mapping[str, Any], name: str, choices: tuple[str, ...], where: str) -> str:
     """Return one of the choices; the first one if the field is empty.
 
@@ -95,16 +127,34 @@ def number(
     :raises ImsConfigurationError: if the value is not a number in that range
     """
     value = extra.get(name, default)
-    try:
-        result = float("nan") if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        result = float("nan")
+    result = _as_float(value)
     if not 0 < result <= highest:
         raise ImsConfigurationError(
             f"{where}: {field_name(name)} has a wrong value{shown(value)}.",
             advice=f"Give {unit}, more than 0 and at most {highest:g}.",
         )
     return result
+
+
+def whole_number(
+    extra: Mapping[str, Any], name: str, default: int, limits: tuple[int, int], where: str, *, label: str, unit: str
+) -> int:
+    """Return a whole number.
+
+    :param limits: the lowest and the highest value that is allowed
+    :param label: what messages call the field
+    :param unit: what to give, for messages
+    :raises ImsConfigurationError: if the value is not a whole number in that range
+    """
+    value = extra.get(name, default)
+    result = _as_float(value)
+    lowest, highest = limits
+    if not (lowest <= result <= highest and result.is_integer()):
+        raise ImsConfigurationError(
+            f"{where}: {label} has a wrong value{shown(value)}.",
+            advice=f"Give {unit}, at least {lowest} and at most {highest}.",
+        )
+    return int(result)
 
 
 def is_utf8(text: str) -> bool:
@@ -117,3 +167,11 @@ def is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _as_float(value: Any) -> float:
+    """Return a value as a number, NaN if it is none; a text is accepted, as a URI has no numbers."""
+    try:
+        return float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return float("nan")

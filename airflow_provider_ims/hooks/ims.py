@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import os
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,15 +15,12 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 
 from airflow_provider_ims.api.blocking import run_blocking
 from airflow_provider_ims.api.pool import ClientPool
-from airflow_provider_ims.api.refusal import explain_refusal
 from airflow_provider_ims.connection.fields import CONN_FIELDS, CONN_NAME, CONN_TYPE, UI_FIELD_BEHAVIOUR
 from airflow_provider_ims.exceptions import (
     ImsConnectionNotFoundError,
     ImsCredentialsError,
     ImsError,
-    ImsRequestError,
     ImsSubmitUnknownError,
-    ImsTransportError,
 )
 from airflow_provider_ims.jobs.catalog import (
     COPYRIGHT_EXTRACT,
@@ -100,7 +98,9 @@ class ImsHook(BaseHook):
         :raises ImsConfigurationError: if the connection is not valid
         """
         self._settings_read_at = time.monotonic()
-        return self._read_settings()
+        settings = self._read_settings()
+        self._log_credentials(settings)
+        return settings
 
     def get_conn(self) -> TypedClient:
         """Return the official typed SDK client, with endpoint, credentials and time-outs of the connection.
@@ -115,15 +115,23 @@ class ImsHook(BaseHook):
         return typed_client(settings)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Request one line of a list: the cheapest read that needs a valid identity.
+        """Fetch keys, request one line of a list from IMS, and the identity from STS. Nothing of that is billed.
+
+        Ends within ten seconds, whatever the time-outs of the connection are.
 
         :return: whether it worked, and a short text for the UI
         """
+        from airflow_provider_ims.hooks.connection_test import (  # noqa: PLC0415 - loads the transport
+            failure_text,
+            run_connection_test,
+        )
+
         try:
-            return self._blocking(self._probe)
+            ok, text = run_connection_test(self._read_settings())
         except ImsError as error:
-            # The UI tests a copy with a random id.
-            return False, _test_failure(error).replace(f"Connection {self.ims_conn_id!r}", "The connection")
+            ok, text = False, failure_text(error)
+        # The UI tests a copy with a random id.
+        return ok, text.replace(f"Connection {self.ims_conn_id!r}", "The connection")
 
     # ---- any action
 
@@ -339,20 +347,17 @@ class ImsHook(BaseHook):
 
     def _read_settings_and_load(self) -> ImsSettings:
         _load_transport()
-        return self._read_settings()
+        settings = self._read_settings()
+        self._log_credentials(settings)
+        return settings
 
-    async def _probe(self) -> tuple[bool, str]:
-        response = await self._send("QueryCopyrightJobList", {"PageSize": 1})
-        settings = self.settings
-        # Any server may send JSON with a RequestId. Only this action's own response has a StatusCode too.
-        status = response.get("StatusCode")
-        if status is None:
-            return False, f"The response of {settings.endpoint} is not from IMS: it has no StatusCode. Check Endpoint."
-        if str(status) != "200":
-            client = await self._client()
-            text = client.redact(f"StatusCode {status}: {response.get('Message')}")
-            return False, f"The response of {settings.endpoint} has {text}"
-        return True, f"Connected to {settings.endpoint} (region {settings.region})"
+    def _log_credentials(self, settings: ImsSettings) -> None:
+        """Log the identity of the connection: once for each task, and in a triggerer once for all its triggers."""
+        text = f"Connection {settings.conn_id!r}: {settings.credentials.description}, region {settings.region}"
+        name = (text, *(os.environ.get(variable) for variable in _TASK))
+        if name not in _logged:
+            _logged.add(name)
+            log.info("%s", text)
 
     async def _send(self, action: str, params: Mapping[str, Any], *, subject: str | None = None) -> dict[str, Any]:
         client = await self._client()
@@ -415,6 +420,7 @@ class ImsHook(BaseHook):
         self._settings_read_at = pool.read_at(self._look_up_name)
         if settings == self.settings:
             return False
+        self._log_credentials(settings)
         self.settings = settings
         await self.aclose()
         return True
@@ -437,14 +443,31 @@ class ImsHook(BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the extra fields of the connection form, for Airflow before 3.2."""
-        from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget  # noqa: PLC0415
-        from wtforms import PasswordField, StringField  # noqa: PLC0415
+        from flask_appbuilder.fieldwidgets import (  # noqa: PLC0415
+            BS3PasswordFieldWidget,
+            BS3TextAreaFieldWidget,
+            BS3TextFieldWidget,
+        )
+        from wtforms import BooleanField, IntegerField, PasswordField, StringField  # noqa: PLC0415
+        from wtforms.validators import Optional  # noqa: PLC0415
 
         widgets = {}
         for name, definition in CONN_FIELDS.items():
-            secret = definition["schema"].get("format") == "password"
-            field, widget = (PasswordField, BS3PasswordFieldWidget) if secret else (StringField, BS3TextFieldWidget)
-            widgets[name] = field(definition["label"], description=definition["description"], widget=widget())
+            schema = definition["schema"]
+            texts = {"label": definition["label"], "description": definition["description"]}
+            # Airflow takes these four classes only: a number with a fraction is text, and so is one of several lines.
+            match schema["type"][0], schema.get("format"):
+                case "boolean", _:
+                    widgets[name] = BooleanField(**texts)
+                case "integer", _:
+                    # Without the validator, an empty field is not a valid integer.
+                    widgets[name] = IntegerField(**texts, validators=[Optional()], widget=BS3TextFieldWidget())
+                case _, "password":
+                    widgets[name] = PasswordField(**texts, widget=BS3PasswordFieldWidget())
+                case _, "multiline":
+                    widgets[name] = StringField(**texts, widget=BS3TextAreaFieldWidget())
+                case _:
+                    widgets[name] = StringField(**texts, widget=BS3TextFieldWidget())
         return widgets
 
     @classmethod
@@ -475,24 +498,13 @@ def _unknown(
     return unknown
 
 
+_TASK = ("AIRFLOW_CTX_DAG_ID", "AIRFLOW_CTX_TASK_ID", "AIRFLOW_CTX_DAG_RUN_ID", "AIRFLOW_CTX_TRY_NUMBER")
+"""The environment variables by which Airflow names the task of this process; a triggerer has none of them."""
+_logged: set[tuple[str | None, ...]] = set()
+
+
 def _load_transport() -> None:
     """Import what calls need: on an event loop, that would block it."""
     import jmespath  # noqa: F401, PLC0415 - reads responses
 
     import airflow_provider_ims.api.client  # noqa: F401, PLC0415 - loads aiohttp
-
-
-def _test_failure(error: ImsError) -> str:
-    """Say in one line why the connection test failed."""
-    match error:
-        case ImsCredentialsError() if refusal := explain_refusal(error.code, error.action):
-            return f"{refusal.problem}. {refusal.advice}"
-        case ImsRequestError(code=str(code)) if code.startswith(("Unsupported", "InvalidAction", "InvalidApi")):
-            return (
-                f"Wrong region: it does not offer watermark jobs ({code}). "
-                "Set Region to cn-shanghai or cn-beijing, and empty Endpoint or give one of that region."
-            )
-        case ImsTransportError():
-            return f"Unreachable: {error}"
-        case _:
-            return str(error)

@@ -13,6 +13,7 @@ from airflow_provider_ims.jobs.polling import poll_once, poll_until_done, poll_u
 from airflow_provider_ims.jobs.types import JobState, JobType
 
 if TYPE_CHECKING:
+    from airflow_provider_ims.connection.settings import ImsSettings
     from airflow_provider_ims.jobs.outcome import JobOutcome
     from airflow_provider_ims.jobs.polling import JobWait
 
@@ -25,7 +26,22 @@ class WaitingHook(ImsHook):
 
     :param ims_conn_id: id of a connection of type ``ims`` or ``alibaba_cloud``
     :param region: region of the jobs; None takes the connection's
+    :param is_first_start: whether the task starts for the first time; a sensor in the mode ``reschedule`` comes back
     """
+
+    def __init__(
+        self,
+        ims_conn_id: str = ImsHook.default_conn_name,
+        region: str | None = None,
+        *,
+        is_first_start: bool = True,
+    ) -> None:
+        super().__init__(ims_conn_id, region)
+        self._is_first_start = is_first_start
+
+    def _log_credentials(self, settings: ImsSettings) -> None:
+        if self._is_first_start:
+            super()._log_credentials(settings)
 
     async def apoll_until_done(self, wait: JobWait) -> JobOutcome:
         """Asynchronous twin of :meth:`poll_until_done`."""

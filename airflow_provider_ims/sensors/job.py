@@ -160,7 +160,8 @@ class ImsJobSensor(BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait for the job, and return its result."""
         with self._soft_fail():
-            hook = self._hook()
+            # Airflow 2 does not say so here.
+            hook = self._hook(is_first_start=not dict(context).get("task_reschedule_count"))
             wait = self._start(context, hook.settings.region)
             if self._keeps_its_slot:
                 return self._finish(context, hook.poll_until_done(wait))
@@ -203,8 +204,8 @@ class ImsJobSensor(BaseSensorOperator):
                 raise AirflowSkipException(str(error)) from error
             raise
 
-    def _hook(self) -> WaitingHook:
-        return WaitingHook(ims_conn_id=self.ims_conn_id, region=self.region)
+    def _hook(self, *, is_first_start: bool = True) -> WaitingHook:
+        return WaitingHook(ims_conn_id=self.ims_conn_id, region=self.region, is_first_start=is_first_start)
 
     @property
     def _job_type(self) -> JobType:

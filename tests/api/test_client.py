@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_ims.api.client import ImsClient
 from airflow_provider_ims.api.protocol import ApiRequest
-from airflow_provider_ims.connection.credentials import AccessKey
+from airflow_provider_ims.connection.access_key import AccessKey
 from airflow_provider_ims.connection.settings import ImsSettings
 from airflow_provider_ims.exceptions import (
     ImsApiError,

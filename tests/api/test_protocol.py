@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from airflow_provider_ims.api.protocol import ApiRequest, decode, encode, may_have_been_carried_out
-from airflow_provider_ims.connection.credentials import AccessKey
+from airflow_provider_ims.connection.access_key import AccessKey
 from airflow_provider_ims.exceptions import ImsApiError, ImsConfigurationError, ImsError, ImsTransportError
 from tests.responses import REJECTED, UNKNOWN, Case
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from airflow_provider_ims.api.redact import MARK, Redactor, log_text, redact_texts
-from airflow_provider_ims.connection.credentials import AccessKey
+from airflow_provider_ims.connection.access_key import AccessKey
 from tests.api.encodings import ENCODINGS, base64_of, encode
 
 # It would write to the current directory.

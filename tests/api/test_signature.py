@@ -9,7 +9,7 @@ from alibabacloud_tea_openapi.utils import Utils
 from darabonba.request import DaraRequest
 
 from airflow_provider_ims.api.signature import ALGORITHM, EMPTY_BODY, authorization, percent_encode, signed_headers
-from airflow_provider_ims.connection.credentials import AccessKey
+from airflow_provider_ims.connection.access_key import AccessKey
 
 SPECIAL_CHARACTERS = "夜 +&=?#%2F~*'()/\"\\ü-_."
 REQUIRED = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import pytest
 from airflow_provider_ims import connection
 from airflow_provider_ims.exceptions import ImsConfigurationError, ImsTransportError
 from airflow_provider_ims.hooks.ims import ImsHook
+from tests.connection.cases import CASES, NAME, TOKEN, Case, Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,309 +20,6 @@ if TYPE_CHECKING:
     from airflow_provider_ims.emulator.process import EmulatorProcess
 
 PACKAGE = Path(connection.__file__).parent
-NAME = "AIRFLOW_CONN_IMS_DEFAULT"
-ENVIRONMENT = f"Connection 'ims_default' (environment variable {NAME})"
-KEYS = {"login": "LTAIkey", "password": "secret"}
-REGIONS = "cn-shanghai, cn-beijing, cn-hangzhou, cn-shenzhen, ap-southeast-1, us-west-1"
-EXTRAS = "region_id, network, auth_type, security_token, connect_timeout, read_timeout, max_requests_per_second"
-FIELDS = "conn_type, description, host, login, password, schema, port, extra"
-AS_JSON = (
-    'Write it as JSON: {"conn_type": "ims", "login": "<id>", "password": "<secret>", '
-    '"extra": {"region_id": "<region>"}}.'
-)
-
-Value = dict[str, Any] | str
-"""A connection as JSON, or the text of its environment variable."""
-
-
-def ims(*, region: str | None = "cn-shanghai", extra: dict[str, Any] | None = None, **fields: Any) -> Value:
-    """Return a connection of type ims, with changes to a valid one."""
-    return {"conn_type": "ims", **KEYS, **fields, "extra": {"region_id": region, **(extra or {})}}
-
-
-def alibaba(*, extra: dict[str, Any] | None = None, **fields: Any) -> Value:
-    """Return a connection of type alibaba_cloud, with changes to a valid one."""
-    keys = {"access_key_id": "LTAIkey", "access_key_secret": "secret", "region": "cn-shanghai"}
-    return {"conn_type": "alibaba_cloud", **fields, "extra": {**keys, **(extra or {})}}
-
-
-@dataclass(frozen=True)
-class Case:
-    """A wrong connection, its error, and the connections that follow the advice of the error.
-
-    :param bad: the connection
-    :param problem: the error's text before its advice
-    :param advice: what the error says to do
-    :param good: one connection for each way that the advice offers
-    :param region: the region argument of the hook
-    """
-
-    bad: Value
-    problem: str
-    advice: str
-    good: tuple[Value, ...]
-    region: str | None = None
-
-
-HOST = "https://proxy.example.com"
-TOKEN = {"security_token": "token"}
-
-CASES = [
-    # ---- settings.py
-    Case("secret", "Connection 'ims_default' has no type.", AS_JSON, (ims(),)),
-    Case(
-        {"conn_type": "aws", **KEYS, "extra": {"region_name": "us-east-1"}},
-        "Connection 'ims_default' has the type 'aws' of another service.",
-        "Use a connection of the type 'ims' (Alibaba Cloud IMS) or 'alibaba_cloud': pass its id as ims_conn_id.",
-        (ims(), alibaba()),
-    ),
-    Case(
-        ims(schema="https"),
-        "Connection 'ims_default' has a Schema, which is not used.",
-        "Empty it. The form shows Schema only while another type, such as Generic, is chosen.",
-        (ims(schema=""),),
-    ),
-    Case(
-        {**KEYS, "conn_type": "ims", "extra": '{"region_id": "cn-shanghai"'},
-        "Connection 'ims_default': its Extra is not valid JSON.",
-        "Correct it.",
-        (ims(),),
-    ),
-    Case(
-        {**KEYS, "conn_type": "ims", "extra": '["cn-shanghai"]'},
-        "Connection 'ims_default': its Extra is not a JSON object.",
-        "Correct it.",
-        (ims(),),
-    ),
-    Case(
-        ims(extra={"bucket": "b"}),
-        "Connection 'ims_default' has the unknown extra 'bucket'.",
-        f"Remove it; known are: {EXTRAS}.",
-        (ims(),),
-    ),
-    Case(
-        ims(region=None, extra={"region": "cn-shanghai"}),
-        "Connection 'ims_default' has the unknown extra 'region'.",
-        "Rename region to region_id.",
-        (ims(),),
-    ),
-    Case(
-        ims(login="", password="", extra={"access_key_id": "LTAIkey", "access_key_secret": "secret", "timeout": 5}),
-        "Connection 'ims_default' has the unknown extra 'access_key_id', 'access_key_secret', 'timeout'.",
-        "Move access_key_id to Access key ID (login). Move access_key_secret to Access key secret (password). "
-        "Rename timeout to read_timeout.",
-        (ims(extra={"read_timeout": 5}),),
-    ),
-    Case(
-        ims(region=None, extra={"regionId": "cn-shanghai", "bucket": "b", "acl": "x"}),
-        "Connection 'ims_default' has the unknown extra 'acl', 'bucket', 'regionId'.",
-        f"Rename regionId to region_id. Remove the others; known are: {EXTRAS}.",
-        (ims(),),
-    ),
-    Case(
-        alibaba(extra={"region_id": "cn-beijing"}),
-        "Connection 'ims_default' has different regions in the extras region and region_id.",
-        "Remove one of them.",
-        (alibaba(), alibaba(extra={"region": None, "region_id": "cn-beijing"})),
-    ),
-    # ---- endpoint.py
-    Case(
-        ims(region=None),
-        "Connection 'ims_default' names no region, and there is no region argument.",
-        "Fill in Region (extra region_id) in the connection.",
-        (ims(),),
-    ),
-    Case(
-        ims(),
-        "The region 'shanghai' is not a region id (the region argument).",
-        "Use one such as cn-shanghai or cn-beijing.",
-        (ims(region="cn-shanghai"), ims(region="cn-beijing")),
-        region="shanghai",
-    ),
-    Case(
-        ims(region="CN-Shanghai"),
-        "Connection 'ims_default': Region (extra region_id) is not a region id ('CN-Shanghai').",
-        "Use one such as cn-shanghai or cn-beijing.",
-        (ims(region="cn-shanghai"), ims(region="cn-beijing")),
-    ),
-    Case(
-        ims(host=HOST, port=65_536),
-        "Connection 'ims_default': Port is not a number from 1 to 65535 (65536).",
-        "Correct it, or empty it.",
-        (ims(host=HOST, port=8443), ims(host=HOST)),
-    ),
-    Case(
-        ims(port=8443),
-        "Connection 'ims_default' has a Port other than 443 and no Endpoint; the endpoints of IMS have port 443 only.",
-        "Make it 443, empty it, or fill in Endpoint.",
-        (ims(port=443), ims(port=None), ims(port=8443, host=HOST)),
-    ),
-    Case(
-        ims(region="cn-shangai"),
-        "IMS documents no endpoint in the region 'cn-shangai'.",
-        f"Use one of {REGIONS}, or fill in Endpoint in connection 'ims_default'.",
-        (*(ims(region=region) for region in REGIONS.split(", ")), ims(region="cn-shangai", host=HOST)),
-    ),
-    Case(
-        ims(region="cn-beijing", host="https://ice cn-beijing"),
-        "Connection 'ims_default': Endpoint is not a host name or URL.",
-        "Give one such as ice.cn-beijing.aliyuncs.com, or leave it empty.",
-        (ims(region="cn-beijing", host="ice.cn-beijing.aliyuncs.com"), ims(region="cn-beijing", host="")),
-    ),
-    Case(
-        ims(host=f"{HOST}:99999"),
-        "Connection 'ims_default': Endpoint has a port that is not a number from 1 to 65535.",
-        "Correct the port, or remove it with its colon.",
-        (ims(host=f"{HOST}:9999"), ims(host=HOST)),
-    ),
-    Case(
-        ims(host="ftp://proxy.example.com"),
-        "Connection 'ims_default': Endpoint has a scheme that is not https.",
-        "Give a host name or an https:// URL.",
-        (ims(host="proxy.example.com"), ims(host=HOST)),
-    ),
-    Case(
-        ims(host="https://LTAIkey:secret@proxy.example.com", login="", password=""),
-        "Connection 'ims_default': Endpoint has credentials in it.",
-        "Remove them; keys have fields of their own.",
-        (ims(host=HOST),),
-    ),
-    Case(
-        ims(host=f"{HOST}/?x=y"),
-        "Connection 'ims_default': Endpoint has a path, query or fragment.",
-        "Give scheme, host and port only.",
-        (ims(host=HOST), ims(host=f"{HOST}:443")),
-    ),
-    Case(
-        ims(host="http://proxy.example.com"),
-        "Connection 'ims_default': Endpoint begins with http://, and its host is not this machine.",
-        "Use https; http is for loopback addresses only.",
-        (ims(host=HOST), ims(host="http://127.0.0.1:8080"), ims(host="http://localhost")),
-    ),
-    Case(
-        ims(region="cn-beijing", host="ice-vpc.cn-shanghai.aliyuncs.com"),
-        "Connection 'ims_default': Endpoint is in cn-shanghai and the region is cn-beijing. "
-        "Jobs run where the endpoint is.",
-        "Make both the same, or empty Endpoint.",
-        (
-            ims(region="cn-shanghai", host="ice-vpc.cn-shanghai.aliyuncs.com"),
-            ims(region="cn-beijing", host="ice-vpc.cn-beijing.aliyuncs.com"),
-            ims(region="cn-beijing", host=""),
-        ),
-    ),
-    Case(
-        ims(host=f"{HOST}:8443", port=443),
-        "Connection 'ims_default': Endpoint and Port name different ports.",
-        "Empty Port, or make it equal.",
-        (ims(host=f"{HOST}:8443", port=None), ims(host=f"{HOST}:8443", port=8443)),
-    ),
-    # ---- credentials.py
-    Case(
-        ims(extra={**TOKEN, "auth_type": "access_key"}),
-        "Connection 'ims_default' has an STS security token (extra security_token), and the value access_key of "
-        "Authentication (extra auth_type) does not use one.",
-        "Choose sts there, or empty the token.",
-        (ims(extra={**TOKEN, "auth_type": "sts"}), ims(extra={"auth_type": "access_key"})),
-    ),
-    Case(
-        ims(extra={"auth_type": "sts"}),
-        "Connection 'ims_default': Authentication (extra auth_type) is sts, and there is no security token.",
-        "Fill in STS security token (extra security_token), or choose access_key if the keys are not temporary.",
-        (ims(extra={**TOKEN, "auth_type": "sts"}), ims(extra={"auth_type": "access_key"})),
-    ),
-    Case(
-        alibaba(login="LTAIkey", extra={"access_key_id": None}),
-        "Connection 'ims_default' has keys in Login or Password, and also in the extra access_key_id or "
-        "access_key_secret.",
-        "Keep one pair, both of its parts, and empty the two other fields.",
-        (alibaba(), alibaba(**KEYS, extra={"access_key_id": None, "access_key_secret": ""})),
-    ),
-    Case(
-        ims(login="", password=""),
-        "Connection 'ims_default' lacks the Access key ID and the Access key secret.",
-        "Fill in both; nothing is taken from the environment.",
-        (ims(),),
-    ),
-    Case(
-        alibaba(extra={"access_key_secret": ""}),
-        "Connection 'ims_default' lacks the Access key secret (extra access_key_secret).",
-        "Fill in both; nothing is taken from the environment.",
-        (alibaba(),),
-    ),
-    # ---- values.py
-    Case(
-        ims(password="sec ret"),
-        "Connection 'ims_default': Access key secret must be ASCII text without spaces or control characters.",
-        "Paste it again.",
-        (ims(),),
-    ),
-    Case(
-        ims(extra={"network": "internal"}),
-        "Connection 'ims_default': Network (extra network) has an unknown value.",
-        "Choose one of: public, vpc.",
-        (ims(extra={"network": "public"}), ims(extra={"network": "vpc"})),
-    ),
-    Case(
-        ims(extra={"auth_type": "AccessKey"}),
-        "Connection 'ims_default': Authentication (extra auth_type) has an unknown value ('AccessKey').",
-        "Choose one of: auto, access_key, sts.",
-        (
-            ims(extra={"auth_type": "auto"}),
-            ims(extra={"auth_type": "access_key"}),
-            ims(extra={"auth_type": "sts", **TOKEN}),
-        ),
-    ),
-    Case(
-        ims(extra={"read_timeout": 0}),
-        "Connection 'ims_default': Read timeout (extra read_timeout) has a wrong value (0).",
-        "Give seconds, more than 0 and at most 300.",
-        (ims(extra={"read_timeout": 0.1}), ims(extra={"read_timeout": "300"})),
-    ),
-    Case(
-        ims(extra={"max_requests_per_second": "many"}),
-        "Connection 'ims_default': Requests per second (extra max_requests_per_second) has a wrong value.",
-        "Give a number, more than 0 and at most 10000.",
-        (ims(extra={"max_requests_per_second": 0.1}), ims(extra={"max_requests_per_second": 10_000})),
-    ),
-    # ---- environment.py: Airflow finds no connection if it cannot read one
-    Case('{"conn_type": "ims",}', f"{ENVIRONMENT} is not valid JSON (line 1, column 21).", "Correct it.", (ims(),)),
-    Case(
-        ims(password="\ud800secret"),
-        f"{ENVIRONMENT} has characters that UTF-8 cannot write (half of a surrogate pair).",
-        "Remove them.",
-        (ims(),),
-    ),
-    Case(
-        {"conn_type": "ims", **KEYS, "region": "cn-shanghai"},
-        f"{ENVIRONMENT} has the unknown field 'region'.",
-        "Write region_id into the object extra instead.",
-        (ims(),),
-    ),
-    Case(
-        {"conn_type": "ims", "user": "LTAIkey", "password": "secret", "extra": {"region_id": "cn-shanghai"}},
-        f"{ENVIRONMENT} has the unknown field 'user'.",
-        f"Rename it, or remove it; known are: {FIELDS}.",
-        (ims(),),
-    ),
-    Case(
-        ims(password=12345), f"{ENVIRONMENT}: password must be text.", "Write it in quotes.", (ims(password="12345"),)
-    ),
-    Case(
-        "ims://LTAIkey:secret@[proxy/?region_id=cn-shanghai",
-        f"{ENVIRONMENT} is not a valid URI.",
-        AS_JSON,
-        (ims(),),
-    ),
-    Case(
-        "ims://LTAIkey:secret@proxy.example.com:99999/?region_id=cn-shanghai",
-        "Connection 'ims_default': Port is not a number from 1 to 65535 ('99999').",
-        "Correct it, or empty it.",
-        (
-            "ims://LTAIkey:secret@proxy.example.com:9999/?region_id=cn-shanghai",
-            "ims://LTAIkey:secret@proxy.example.com/?region_id=cn-shanghai",
-        ),
-    ),
-]
 
 
 def set_connection(monkeypatch: pytest.MonkeyPatch, value: Value) -> None:
@@ -342,11 +39,18 @@ def test_following_the_advice_leaves_no_error(case: Case, monkeypatch: pytest.Mo
     """Each error says what is wrong and what to do, and every way to do it ends in a valid connection."""
     error = error_of(case, monkeypatch)
     assert (error.problem, error.advice) == (case.problem, case.advice)
+    tested, text = ImsHook(region=case.region).test_connection()
+    assert (tested, text) == (False, str(error).replace("Connection 'ims_default'", "The connection"))
     assert case.good
     for good in case.good:
         set_connection(monkeypatch, good)
         # An argument that was wrong is corrected, too: the connection then has the region.
         assert ImsHook().settings.conn_id == "ims_default"
+
+
+def test_there_are_enough_cases() -> None:
+    """The table has many malformed connections: a form of this size can be filled in wrongly in many ways."""
+    assert len(CASES) >= 60
 
 
 def test_each_error_of_the_package_has_a_case(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -423,7 +127,9 @@ def test_following_the_advice_of_the_connection_test_connects(
     connect(**{**wrong, **({"host": f"https://{host}"} if wrong.get("host") == TLS else {})})
     assert ImsHook().test_connection() == (False, message.replace("{host}", host))
     connect()
-    assert ImsHook().test_connection() == (True, f"Connected to {ims_emulator.endpoint} (region cn-shanghai)")
+    identity = "acs:ram::1234567890123456:user/emulator"
+    text = f"Connected to {ims_emulator.endpoint} (region cn-shanghai) as {identity}"
+    assert ImsHook().test_connection() == (True, text)
 
 
 @pytest.mark.parametrize(

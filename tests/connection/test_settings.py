@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from airflow.providers.common.compat.sdk import Connection
 
-from airflow_provider_ims.connection.credentials import AccessKey
+from airflow_provider_ims.connection.access_key import AccessKey
 from airflow_provider_ims.connection.fields import CONN_FIELDS, REGIONS
 from airflow_provider_ims.connection.settings import ImsSettings, parse_connection
 from airflow_provider_ims.exceptions import ImsConfigurationError
@@ -236,8 +236,8 @@ def test_incomplete_or_malformed_key_pair_is_refused(
         ({"network": ["vpc"]}, "Network (extra network) has an unknown value."),
         ({"auth_type": "STS"}, "Authentication (extra auth_type) has an unknown value ('STS'). Choose one of: auto"),
         ({"auth_type": "AK"}, "Authentication (extra auth_type) has an unknown value. Choose one of: auto"),
-        ({"auth_type": "sts"}, "Authentication (extra auth_type) is sts, and there is no security token"),
-        ({"auth_type": "access_key", "security_token": SECRET}, "the value access_key of Authentication"),
+        ({"auth_type": "sts"}, "Authentication (extra auth_type) is sts, which needs STS security token"),
+        ({"auth_type": "access_key", "security_token": SECRET}, "is access_key, which does not use STS security token"),
         ({"security_token": f"{SECRET} x"}, "STS security token (extra security_token) must be ASCII text"),
         ({"region_id": "cn-shangai."}, "Region (extra region_id) is not a region id ('cn-shangai.')"),
         ({"read_timeout": 0}, "Read timeout (extra read_timeout) has a wrong value (0). Give seconds, more than 0"),

@@ -44,6 +44,11 @@ LIST = "QueryCopyrightJobList"
 pytestmark = pytest.mark.usefixtures("connect")
 
 
+def connected(emulator: EmulatorProcess) -> str:
+    """Return what a successful test of the connection to the emulator says."""
+    return f"Connected to {emulator.endpoint} (region cn-shanghai) as acs:ram::1234567890123456:user/emulator"
+
+
 def test_submission_and_query_return_the_watermark(ims_emulator: EmulatorProcess) -> None:
     """A submission returns a JobId, and a query of it the text and the raw response."""
     ims_emulator.put_media(MEDIA, watermark="(c) Studio", trailing_newline=True)
@@ -161,11 +166,9 @@ def test_typed_client_has_endpoint_and_credentials(ims_emulator: EmulatorProcess
 
 
 def test_connection_test_succeeds(ims_emulator: EmulatorProcess) -> None:
-    """The test of the connection is one cheap, authenticated read."""
-    ok, text = ImsHook().test_connection()
-    assert ok
-    assert text == f"Connected to {ims_emulator.endpoint} (region cn-shanghai)"
-    assert [request["action"] for request in ims_emulator.requests()] == [LIST]
+    """The test of the connection is one cheap, authenticated read, and the identity from STS."""
+    assert ImsHook().test_connection() == (True, connected(ims_emulator))
+    assert {request["action"] for request in ims_emulator.requests()} == {LIST, "GetCallerIdentity"}
 
 
 @pytest.mark.parametrize(
@@ -227,7 +230,7 @@ def test_connection_under_test_need_not_be_stored(
     monkeypatch.delenv("AIRFLOW_CONN_IMS_DEFAULT")
     fields = ims_emulator.connection()
     connection = Connection(conn_id="unsaved", **{**fields, "extra": json.dumps(fields["extra"])})
-    assert connection.test_connection() == (True, f"Connected to {ims_emulator.endpoint} (region cn-shanghai)")
+    assert connection.test_connection() == (True, connected(ims_emulator))
 
 
 def test_interrupted_call_ends_at_once(ims_emulator: EmulatorProcess) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import Connection
 
+from airflow_provider_ims.connection.access_key import AccessKey
 from airflow_provider_ims.exceptions import ImsConfigurationError
 from airflow_provider_ims.hooks import waiting
 from airflow_provider_ims.hooks.ims import ImsHook
@@ -250,7 +251,7 @@ async def test_wait_uses_the_new_keys_of_the_connection(
     job_id = ImsHook().submit_copyright_extract_job(MEDIA)
     connect(password="retired")
     hook = WaitingHook()
-    assert hook.settings.credentials.secret == "retired"
+    assert hook.settings.credentials == AccessKey(ims_emulator.access_key_id, "retired")
     connect()
     outcome = await hook.apoll_until_done(wait_for(job_id))
     await hook.aclose()
@@ -302,7 +303,7 @@ async def test_refused_keys_are_reported_if_the_look_up_fails(
     """If the keys are refused and the connection cannot be read again, the outcome is the refusal."""
     connect(password="revoked")
     hook = WaitingHook()
-    assert hook.settings.credentials.secret == "revoked"
+    assert hook.settings.credentials == AccessKey(ims_emulator.access_key_id, "revoked")
     monkeypatch.setattr(ImsHook, "get_connection", FailingSecretsBackend("", failures=9).get_connection)
     outcome = await hook.apoll_until_done(wait_for("J"))
     await hook.aclose()

@@ -132,6 +132,13 @@ def test_execution_timeout_does_not_shorten_a_wait_in_reschedule_mode() -> None:
         sensor("poke")
 
 
+def test_first_line_of_the_log_names_job_and_deadline(job_id: str, logged: Callable[[], str]) -> None:
+    """A sensor says first which job it waits for, since when and until when, as the operator does."""
+    with pytest.raises(TaskDeferred):
+        run(ImsJobSensor(task_id="wait", job_id=job_id, deferrable=True))
+    assert f"Waiting for CopyrightExtractJob {job_id}" in logged()
+
+
 def test_reschedule_mode_polls_once_and_reschedules(job_id: str) -> None:
     """A sensor in reschedule mode polls once and is rescheduled after the pause."""
     sensor = ImsJobSensor(task_id="wait", job_id=job_id, mode="reschedule", poke_interval=100)
