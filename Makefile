@@ -97,10 +97,10 @@ lint: $(VENV)/.ready ## ruff (with Airflow's rules), format check, mypy, pyright
 
 # In a separate environment: the other providers must not change the environment of the tests.
 VENV_BENCH ?= .venv-bench
-bench: $(VENV)/.ready ## measure imports, submissions, waiting and throttling, compared with the SDK and other providers
+bench: $(VENV)/.ready ## measure imports, submissions, waiting, throttling and temporary keys, compared with the SDK and other providers
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV_BENCH)
 	@$(call install,$(BIN)/uv pip install --python $(VENV_BENCH)/bin/python --editable . --group bench)
-	@status=0; for what in import_cost cold_submit waiting throttling; do \
+	@status=0; for what in import_cost cold_submit waiting throttling credentials; do \
 		$(VENV_BENCH)/bin/python benchmarks/$$what.py $(ARGS) || status=1; \
 	done; exit $$status
 

@@ -39,20 +39,23 @@ GOAL_RATIO = 0.4
 OURS, BASE = "ours", "typed SDK, sync"
 
 
-def run(directory: Path, rounds: int, certificate: Certificate, *, tls: bool) -> Samples:
+def run(directory: Path, rounds: int, certificate: Certificate, *, tls: bool, role: str | None = None) -> Samples:
     """Run the rounds against one emulator, and check that each process has created exactly one job.
 
     :param directory: AIRFLOW_HOME of the processes
     :param rounds: number of rounds
     :param certificate: certificate of the emulator, which the processes trust
     :param tls: whether to use HTTPS
+    :param role: a RAM role that the key of the connection assumes, None for none
     :raises RuntimeError: if a process has created no job, several jobs, or another job than it reports
     """
     path, key = (certificate.path, certificate.key) if tls else (None, None)
     with EmulatorProcess(tls_cert=path, tls_key=key) as emulator:
         emulator.put_media(MEDIA)
+        if role is not None:
+            emulator.put_role(role)
         env = {
-            "AIRFLOW_CONN_IMS_DEFAULT": emulator.connection_json(),
+            "AIRFLOW_CONN_IMS_DEFAULT": emulator.connection_json(**({} if role is None else {"role_arn": role})),
             # A default of OpenSSL, which aiohttp and both methods of the SDK use.
             "SSL_CERT_FILE": str(certificate.trusted),
         }

@@ -114,7 +114,7 @@ async def bare(counter: PollCounter) -> Wait:
     import aiohttp  # noqa: PLC0415 - measured
 
     from airflow_provider_ims.api.signature import percent_encode, signed_headers  # noqa: PLC0415
-    from airflow_provider_ims.connection.credentials import AccessKey  # noqa: PLC0415
+    from airflow_provider_ims.connection.access_key import AccessKey  # noqa: PLC0415
 
     endpoint = _connection()["host"]
     action, query = "QueryCopyrightExtractJob", percent_encode({"JobId": "J"})

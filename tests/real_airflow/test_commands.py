@@ -109,4 +109,7 @@ def test_connection_form_has_all_fields(airflow: AirflowSandbox) -> None:
     assert standard["url_schema"]["hidden"]
     extra = form["extra_fields"]
     assert list(extra) == list(CONN_FIELDS)
-    assert {name for name, f in extra.items() if f["schema"].get("format") == "password"} == {"security_token"}
+    assert {name for name, f in extra.items() if f["schema"].get("format") == "password"} == {
+        "security_token",
+        "secret_credentials_uri",
+    }
