@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import json
 import re
 import shutil
 import sys
@@ -19,7 +18,21 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import expect, sync_playwright
 
-from airflow_provider_ims.connection.fields import CONN_FIELDS, CONN_NAME, UI_FIELD_BEHAVIOUR
+from airflow_provider_ims.connection.fields import CONN_FIELDS, UI_FIELD_BEHAVIOUR
+from airflow_provider_ims.connection.kinds import KINDS
+from dev.connection_forms import (
+    ACCOUNT,
+    STANDARD_FIELDS,
+    ConnectionPage,
+    UiError,
+    check,
+    check_form,
+    connected,
+    fill_in,
+    form_cases,
+    open_extra_fields,
+    set_up_identities,
+)
 from dev.console import Interrupted, echo, stop_on_signals
 from dev.demo import EXAMPLE, VIDEOS
 from dev.sandbox import ROOT
@@ -40,8 +53,10 @@ LINK = "https://api.aliyun.com/api/ICE/2020-11-09/QueryCopyrightExtractJob?Regio
 MAX_BYTES = 300_000
 
 WIDTH = 1280
-HEIGHT = 2000
+HEIGHT = 4000
 """More than the height of each page, so that no element needs scrolling."""
+TEST_HEIGHT = 460
+MARGIN = 24
 FORM_WIDTH = 630
 """The form shows one group of fields at a time; one image shows both groups side by side."""
 
@@ -49,27 +64,25 @@ MILLISECONDS = 1000
 TIMEOUT = 30.0
 """Seconds that the UI may take for each step."""
 
-STS_CONNECTION = "ims_sts"
-STANDARD_VALUES: dict[str, Any] = {"login": "id-of-a-temporary-key", "password": "not a secret", "port": 443}
-EXTRA_VALUES: dict[str, Any] = {
-    "region_id": "cn-shanghai",
+COMMON_VALUES = {"login": "id-of-the-key", "password": "not a secret", "port": 443, "region_id": "cn-shanghai"}
+KEY_VALUES = {
+    **COMMON_VALUES,
     "network": "public",
-    "auth_type": "sts",
-    "security_token": "not a secret either",
+    "auth_type": "access_key",
     "connect_timeout": 5,
     "read_timeout": 10,
     "max_requests_per_second": 30,
 }
-SECRETS = ("password", "element_security_token")
-
-TESTED_CONNECTION = "ims_tested"
-REFUSED = "Wrong access key secret: the signature was refused (SignatureDoesNotMatch)."
-NO_PORT = "The host or port to test differs from the stored connection."
-"""What Airflow 3.3.2 says about each connection without a port: apache/airflow#73298."""
-
-
-class ScreenshotError(RuntimeError):
-    """The UI does not show the expected content."""
+RAM_ROLE_VALUES = {
+    **COMMON_VALUES,
+    "auth_type": "ram_role_arn",
+    "role_arn": f"{ACCOUNT}:role/ims",
+    "role_session_name": "airflow",
+    "role_session_duration": 1800,
+    "role_external_id": "partner-42",
+}
+LAST_FIELD_OF_RAM_ROLE = "role_external_id"
+HIDDEN_AS_TYPED = ("password", "element_security_token", "element_secret_credentials_uri")
 
 
 class ScreenshotSession:
@@ -94,6 +107,7 @@ class ScreenshotSession:
         )
         context.set_default_timeout(TIMEOUT * MILLISECONDS)
         self.page: Page = context.new_page()
+        self._connections = ConnectionPage(self.page, airflow)
 
     def log_in(self) -> None:
         """Log in to Airflow with the login form."""
@@ -105,73 +119,54 @@ class ScreenshotSession:
         expect(page.get_by_role("link", name="Dags").first).to_be_visible()
 
     def connection_form(self) -> None:
-        """Fill in the form of a new connection, take a screenshot, save the form, and check the saved connection."""
+        """Check the form of a new connection, and take screenshots of it: all fields, and those of a RAM role."""
         page = self.page
         page.set_viewport_size({"width": FORM_WIDTH, "height": HEIGHT})
-        form = self._new_connection(STS_CONNECTION, STANDARD_VALUES)
+        self._connections.open()
+        form = self._connections.add("ims_default")
         for label in (*UI_FIELD_BEHAVIOUR["relabeling"].values(), "Port"):
             expect(form.get_by_text(label, exact=True)).to_be_visible()
         for name in UI_FIELD_BEHAVIOUR["hidden-fields"]:
             expect(form.locator(f"input[name={name}]")).to_be_hidden()
-        standard = self._form_image(form)
-
-        _open_extra_fields(form)
-        for name, value in EXTRA_VALUES.items():
-            _fill(form, name, value)
+        standard, extra = self._form_images(form, KEY_VALUES)
         _check_extra_fields(form)
-        for name in SECRETS:
+        for name in HIDDEN_AS_TYPED:
             expect(form.locator(f"input[name={name}]")).to_have_attribute("type", "password")
-        extra = self._form_image(form)
         self._save("connection-form", self._side_by_side(standard, extra))
 
-        self._submit(form)
-        saved = self._airflow.request("GET", f"/connections/{STS_CONNECTION}")
-        check(
-            json.loads(saved["extra"]),
-            {**EXTRA_VALUES, "security_token": "***"},
-            "The form has saved other extra fields",
-        )
-        check(saved["port"], STANDARD_VALUES["port"], "The form has saved another port")
+        self._connections.open()
+        form = self._connections.add("ims_default")
+        images = self._form_images(form, RAM_ROLE_VALUES, LAST_FIELD_OF_RAM_ROLE)
+        self._save("connection-ram-role", self._side_by_side(*images))
         page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
 
-    def tested_connection(self) -> None:
-        """Make a connection to the emulator in the form, and read what the button says that tests it."""
-        emulator = self._emulator
-        values = {
-            "login": emulator.access_key_id,
-            "password": emulator.access_key_secret,
-            "host": emulator.endpoint,
-            "port": urlsplit(emulator.endpoint).port,
-        }
-        form = self._new_connection(TESTED_CONNECTION, values)
-        _open_extra_fields(form)
-        _fill(form, "region_id", emulator.region)
-        self._submit(form)
-        connected = f"Connected to {emulator.endpoint} (region {emulator.region})"
-        self._test(TESTED_CONNECTION, connected)
-
-        form = self._edit_connection(TESTED_CONNECTION)
-        form.locator("input[name=password]").fill("another-secret")
-        self._submit(form)
-        self._test(TESTED_CONNECTION, REFUSED)
-
-        form = self._edit_connection(TESTED_CONNECTION)
-        form.locator("input[name=password]").fill(emulator.access_key_secret)
-        form.locator("input[name=port]").fill("")
-        self._submit(form)
-        check(self._airflow.request("GET", f"/connections/{TESTED_CONNECTION}")["port"], None, "The port is not empty")
-        # A later Airflow connects.
-        self._test(TESTED_CONNECTION, connected, NO_PORT)
+    def kinds_of_credentials(self) -> None:
+        """Make, edit and test a connection of each kind of credential; without a screenshot."""
+        cases = form_cases(self._emulator, self._airflow.sandbox)
+        check({case.kind for case in cases}, {kind.name for kind in KINDS}, "The cases have other kinds of credentials")
+        filled = {name for case in cases for step in case.steps for name in step.fields}
+        check(filled, {*STANDARD_FIELDS, *CONN_FIELDS}, "The cases fill in other fields")
+        self._connections.open()
+        for case in cases:
+            messages = self._connections.run(case)
+            echo("\n    ".join([f"  {case.kind}", *messages]))
 
     def emulator_connection(self) -> None:
-        """Check the edit form and the button that tests a connection; without a screenshot."""
-        form = self._edit_connection(CONNECTION_ID)
-        expect(form.locator("input[name=host]")).to_have_value(self._emulator.endpoint)
-        _open_extra_fields(form)
+        """Check the edit form of a connection that was not made in it, and take a screenshot of the message of Test."""
+        emulator = self._emulator
+        self._connections.open(CONNECTION_ID)
+        form = self._connections.edit(CONNECTION_ID)
+        values = {"login": emulator.access_key_id, "password": emulator.access_key_secret, "host": emulator.endpoint}
+        check_form(form, {**values, "port": urlsplit(emulator.endpoint).port, "region_id": emulator.region})
+        open_extra_fields(form)
         _check_extra_fields(form)
         form.get_by_role("button", name="Close").click()
         expect(form).to_be_hidden()
-        self._test(CONNECTION_ID, f"Connected to {self._emulator.endpoint} (region cn-shanghai)")
+        # The message is at the bottom of the window.
+        self.page.set_viewport_size({"width": WIDTH, "height": TEST_HEIGHT})
+        self._connections.test(CONNECTION_ID, connected(emulator, "user/emulator"))
+        self._save("connection-test", self.page.screenshot(animations="disabled"))
+        self.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
 
     def task(self) -> None:
         """Run the example DAG, and take screenshots of the XComs and the link of a task instance."""
@@ -193,7 +188,7 @@ class ScreenshotSession:
         # The value is shown in an editor, which loads later than the rest of the page.
         page.get_by_role("button", name="Expand all").click()
         expect(page.get_by_text("query_action")).to_be_visible()
-        self._save("task-xcom", self._page_image_to(page.get_by_role("table").last, margin=24))
+        self._save("task-xcom", self._page_image_to(page.get_by_role("table").last, margin=MARGIN))
 
         page.goto(f"{instance}/details")
         link = page.get_by_role("link", name="IMS job", exact=True)
@@ -215,62 +210,38 @@ class ScreenshotSession:
             expect(row.first).to_contain_text(VIDEOS[job["media"]][1])
         check(len(bill["lines"]), len(VIDEOS), "The bill contains other jobs")
         # Jobs and media, without the request log below.
-        self._save("emulator", self._page_image_to(page.get_by_role("table").nth(1), margin=24))
+        self._save("emulator", self._page_image_to(page.get_by_role("table").nth(1), margin=MARGIN))
 
-    def _new_connection(self, connection_id: str, values: dict[str, Any]) -> Locator:
-        """Open the form of a new connection, fill in its standard fields, and return it."""
-        page = self.page
-        page.goto(f"{self._airflow.url}/connections")
-        page.get_by_role("button", name="Add Connection").click()
-        form = page.get_by_role("dialog")
-        form.locator("input[name=connection_id]").fill(connection_id)
-        connection_type = form.get_by_role("combobox").first
-        connection_type.fill(CONN_NAME)
-        connection_type.press("Enter")
-        for name, value in values.items():
-            form.locator(f"input[name={name}]").fill(str(value))
-        return form
+    def _form_images(self, form: Locator, values: dict[str, Any], last: str | None = None) -> tuple[bytes, bytes]:
+        """Fill in the form, and return screenshots of its two groups of fields.
 
-    def _edit_connection(self, connection_id: str) -> Locator:
-        """Open the form of a saved connection, and return it."""
-        self._row(connection_id).get_by_role("button", name="Edit Connection").click()
-        return self.page.get_by_role("dialog")
+        :param last: the extra field that the second screenshot ends with; None for the whole form
+        """
+        standard = {name: value for name, value in values.items() if name in STANDARD_FIELDS}
+        fill_in(form, standard)
+        first = self._form_image(form)
+        fill_in(form, {name: value for name, value in values.items() if name not in standard})
+        return first, self._form_image(form, last)
 
-    def _submit(self, form: Locator) -> None:
-        form.get_by_role("button", name="Save").click()
-        expect(form).to_be_hidden()
-
-    def _test(self, connection_id: str, *sentences: str) -> None:
-        """Press the button that tests a connection; the response must be one of the sentences, and be shown."""
-        row = self._row(connection_id)
-        with self.page.expect_response("**/connections/test") as response:
-            row.get_by_role("button", name="Test Connection").click()
-        body = response.value.json()
-        text = str(body.get("message", body.get("detail")))
-        check(any(sentence in text for sentence in sentences), True, f"The connection test says {text!r}")  # noqa: FBT003
-        # Airflow shows the reason of an HTTP error instead of the text.
-        expect(self.page.get_by_text(text if response.value.ok else "Bad Request")).to_be_visible()
-
-    def _row(self, connection_id: str) -> Locator:
-        """Open the list of connections, without earlier messages, and return the row of one."""
-        self.page.goto(f"{self._airflow.url}/connections")
-        return self.page.get_by_role("row").filter(has_text=connection_id)
-
-    def _form_image(self, form: Locator) -> bytes:
+    def _form_image(self, form: Locator, last: str | None = None) -> bytes:
         # No field has the focus, and the page behind the form does not show at its corners.
         self.page.evaluate("document.activeElement.blur()")
-        image: bytes = form.screenshot(animations="disabled", style="[role=dialog] { border-radius: 0 !important }")
+        x, y, width, height = _box(form)
+        if last:
+            _, last_y, _, last_height = _box(form.get_by_text(CONN_FIELDS[last]["description"], exact=True))
+            height = last_y + last_height + MARGIN - y
+        image: bytes = self.page.screenshot(
+            animations="disabled",
+            style="[role=dialog] { border-radius: 0 !important }",
+            clip={"x": x, "y": y, "width": width, "height": height},
+        )
         return image
 
     def _page_image_to(self, last: Locator, margin: int = 0) -> bytes:
         """Return a screenshot of the page from its top to the bottom of an element."""
-        expect(last).to_be_visible()
-        box = last.bounding_box()
-        if box is None:
-            raise ScreenshotError("An element has disappeared before its screenshot.")
-        height = box["y"] + box["height"] + margin
+        _, y, _, height = _box(last)
         image: bytes = self.page.screenshot(
-            animations="disabled", clip={"x": 0, "y": 0, "width": WIDTH, "height": height}
+            animations="disabled", clip={"x": 0, "y": 0, "width": WIDTH, "height": y + height + margin}
         )
         return image
 
@@ -293,7 +264,7 @@ class ScreenshotSession:
 
     def _save(self, name: str, image: bytes) -> None:
         if len(image) > MAX_BYTES:
-            raise ScreenshotError(f"{name}.png has {len(image)} bytes, more than {MAX_BYTES}.")
+            raise UiError(f"{name}.png has {len(image)} bytes, more than {MAX_BYTES}.")
         path = self._out / f"{name}.png"
         path.write_bytes(image)
         echo(f"  {path.name}: {len(image) // 1000} kB")
@@ -306,7 +277,7 @@ def screenshots(out: Path) -> None:
     """
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    with airflow_with_emulator() as (airflow, emulator), sync_playwright() as playwright:
+    with airflow_with_emulator(set_up_identities) as (airflow, emulator), sync_playwright() as playwright:
         echo(f"Airflow is ready after {time.monotonic() - started:.0f} s. Taking the screenshots ...")
         installed = next(filter(None, map(shutil.which, CHROMIUM)), None)
         # No signal handlers: this script stops the browser, also after an interrupt. Without an installed browser,
@@ -319,7 +290,7 @@ def screenshots(out: Path) -> None:
             session = ScreenshotSession(browser, airflow, emulator, out)
             session.log_in()
             session.connection_form()
-            session.tested_connection()
+            session.kinds_of_credentials()
             session.emulator_connection()
             session.task()
             session.emulator()
@@ -328,34 +299,19 @@ def screenshots(out: Path) -> None:
     echo(f"Done in {time.monotonic() - started:.0f} s.")
 
 
-def check(found: object, expected: object, message: str) -> None:
-    """Compare two values.
-
-    :raises ScreenshotError: with ``message``, if they differ
-    """
-    if found != expected:
-        raise ScreenshotError(f"{message}: got {found!r}, expected {expected!r}.")
-
-
-def _open_extra_fields(form: Locator) -> None:
-    form.get_by_role("button", name="Extra Fields", exact=True).click()
+def _box(element: Locator) -> tuple[float, float, float, float]:
+    """Return the place of an element on the page: x, y, width and height."""
+    expect(element).to_be_visible()
+    box = element.bounding_box()
+    if box is None:
+        raise UiError("An element has disappeared before its screenshot.")
+    return box["x"], box["y"], box["width"], box["height"]
 
 
 def _check_extra_fields(form: Locator) -> None:
     for field in CONN_FIELDS.values():
         expect(form.get_by_text(field["label"], exact=True)).to_be_visible()
         expect(form.get_by_text(field["description"], exact=True)).to_be_visible()
-
-
-def _fill(form: Locator, name: str, value: object) -> None:
-    """Fill in an extra field: select a value from its list, or type it."""
-    if "enum" not in CONN_FIELDS[name]["schema"]:
-        form.locator(f"input[name=element_{name}]").fill(str(value))
-        return
-    choice = form.locator(f"#element_{name}").get_by_role("combobox")
-    choice.fill(str(value))
-    choice.press("Enter")
-    expect(form.locator(f"input[name=element_{name}]")).to_have_value(str(value))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

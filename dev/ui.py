@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_ims.connection.fields import CONN_FIELDS
@@ -17,29 +17,34 @@ from dev.sandbox import EXAMPLE_DAGS, AirflowSandbox
 from dev.standalone import StandaloneAirflow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 CONNECTION_ID = "ims_default"
 
 
 @contextmanager
-def airflow_with_emulator() -> Iterator[tuple[StandaloneAirflow, EmulatorProcess]]:
-    """Start the emulator, and an Airflow with its connection and the example DAGs; stop both at the end."""
+def airflow_with_emulator(
+    set_up: Callable[[EmulatorProcess, AirflowSandbox], Mapping[str, str]] | None = None,
+) -> Iterator[tuple[StandaloneAirflow, EmulatorProcess]]:
+    """Start the emulator, and an Airflow with its connection and the example DAGs; stop both at the end.
+
+    :param set_up: called before Airflow starts; returns further environment variables of Airflow
+    """
     echo("Starting the IMS emulator ...")
     with EmulatorProcess() as emulator, AirflowSandbox() as sandbox:
         for media, (duration, watermark) in VIDEOS.items():
             emulator.put_media(media, duration=duration, watermark=watermark)
         echo("Creating a temporary Airflow (AIRFLOW_HOME and SQLite database in a temporary directory) ...")
         sandbox.migrate()
-        # Stored in the database, because the UI does not list connections from environment variables.
-        sandbox.airflow("connections", "add", CONNECTION_ID, "--conn-json", _connection_json(emulator))
         examples = sorted(EXAMPLE_DAGS.glob("*.py"))
         for example in examples:
             sandbox.add_dag(example)
-        airflow = StandaloneAirflow(sandbox)
+        airflow = StandaloneAirflow(sandbox, env=set_up(emulator, sandbox) if set_up else None)
         echo(f"Starting `airflow standalone` on port {airflow.port} (half a minute or so) ...")
         with airflow:
             try:
+                # Stored in the database, because the UI does not list connections from environment variables.
+                airflow.tell("POST", "/connections", _connection(emulator))
                 # The DAG id of an example is its file name.
                 for example in examples:
                     airflow.wait_for_dag(example.stem)
@@ -48,12 +53,17 @@ def airflow_with_emulator() -> Iterator[tuple[StandaloneAirflow, EmulatorProcess
                 echo("Stopping Airflow and the emulator ...")
 
 
-def _connection_json(emulator: EmulatorProcess) -> str:
-    """Return the connection to the emulator, with all fields that the UI needs."""
+def _connection(emulator: EmulatorProcess) -> dict[str, Any]:
+    """Return the connection to the emulator for the API, with all fields that the UI needs."""
     # The edit form shows only the extra fields that the connection has, so each field is added with an empty value.
-    empty = {name: None for name in CONN_FIELDS if name != "region_id"}
-    # Up to Airflow 3.3.2 the button "Test Connection" fails without a port: apache/airflow#73298.
-    return json.dumps({**emulator.connection(**empty), "port": urlsplit(emulator.endpoint).port})
+    connection = emulator.connection(**{name: None for name in CONN_FIELDS if name != "region_id"})
+    return {
+        **connection,
+        "connection_id": CONNECTION_ID,
+        # Up to Airflow 3.3.2 the button "Test Connection" fails without a port: apache/airflow#73298.
+        "port": urlsplit(emulator.endpoint).port,
+        "extra": json.dumps(connection["extra"]),
+    }
 
 
 def ui() -> None:
