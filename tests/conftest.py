@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +30,25 @@ if TYPE_CHECKING:
 asyncio.set_event_loop(None)
 
 pytest_plugins = ["airflow_provider_ims.emulator.pytest_plugin"]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give the tests of a file to one process of xdist, and those that run a whole Airflow all to the same one.
+
+    Only one whole Airflow runs at a time (``tests/runs.py``): other processes would wait for their turn.
+    """
+    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
+
+    root = Path(__file__).parent.parent
+    whole = {str(path.relative_to(root)) for path in root.glob("tests/*/*.py") if "whole_airflow" in path.read_text()}
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc] # xdist has no types
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "whole Airflow" if file in whole else file
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture
