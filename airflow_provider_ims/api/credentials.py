@@ -250,7 +250,8 @@ class KeySource:
 
     def _accept(self, held: _HeldKey) -> None:
         remember(self._credentials, held.fetched.key)
-        self._known = (*self._given, *recent_keys(self._credentials))
+        # Its own keys whatever the process remembers: another thread may note others at the same moment.
+        self._known = tuple(dict.fromkeys((*self._given, held.fetched.key, *recent_keys(self._credentials))))
         self._held, self._failure = held, None
 
     def _fail(self, failure: ImsError) -> None:
