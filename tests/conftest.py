@@ -41,7 +41,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
     root = Path(__file__).parent.parent
-    whole = {str(path.relative_to(root)) for path in root.glob("tests/*/*.py") if "whole_airflow" in path.read_text()}
+    texts = {str(path.relative_to(root)): path.read_text() for path in root.glob("tests/*/test_*.py")}
+    # Both functions of tests/runs.py that take the lock.
+    whole = {name for name, text in texts.items() if "whole_airflow(" in text or "exclusive(" in text}
 
     class Scheduling(LoadFileScheduling):  # type: ignore[misc] # xdist has no types
         def _split_scope(self, nodeid: str) -> str:
