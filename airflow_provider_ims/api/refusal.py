@@ -75,7 +75,7 @@ _ASSUME_ROLE_RULES = (
         re.compile(r"(Forbidden|NoPermission|PermissionDenied)(\..*)?"),
         "Role not assumable: the identity may not assume the RAM role ({code})",
         "Grant sts:AssumeRole on the role to the identity, and name the identity in the trust policy of the role. If "
-        "the trust policy asks for an ExternalId, give it in the connection.",
+        "the trust policy requires an ExternalId, give it in the connection.",
     ),
 )
 _OIDC_RULES = (
@@ -182,7 +182,7 @@ def has_expired(code: str | None) -> bool:
 
 
 def is_about_keys(code: str | None) -> bool:
-    """Whether the service refused the keys themselves, not what they ask for.
+    """Whether the service refused the keys themselves, not what they request.
 
     :param code: the service's error code
     """

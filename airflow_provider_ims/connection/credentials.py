@@ -71,7 +71,7 @@ class RamRole:
     :param session_name: name of the session
     :param duration: lifetime of the temporary keys, in seconds
     :param policy: a RAM policy as JSON that limits the session, None for no further limit
-    :param external_id: the ExternalId that the trust policy of the role asks for, None for none
+    :param external_id: the ExternalId that the trust policy of the role requires, None for none
     """
 
     base: AccessKey | OidcRole | EcsRole | RamRole

@@ -114,7 +114,7 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     # STS documents 2 to 1,224 characters of [\w+=,.@:/-]
     "role_external_id": {
         "label": "Role external ID",
-        "description": "Only with ram_role_arn: the ExternalId that the role's trust policy asks for. Default none.",
+        "description": "Only with ram_role_arn: the ExternalId that the role's trust policy requires. Default none.",
         "schema": {"type": ["string", "null"]},
     },
     "sts_endpoint": {

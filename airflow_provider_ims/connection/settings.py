@@ -57,8 +57,8 @@ class ImsSettings:
     :param region: region of the jobs
     :param endpoint: scheme, host and perhaps port of the service, such as ``https://ice.cn-shanghai.aliyuncs.com``
     :param credentials: where the keys come from that sign the requests
-    :param sts_endpoint: scheme, host and perhaps port of the Security Token Service, which the connection test asks for
-        the identity; empty if it is not known
+    :param sts_endpoint: scheme, host and perhaps port of the Security Token Service, from which the connection test
+        requests the identity; empty if it is not known
     :param connect_timeout: seconds for DNS, TCP and TLS; asyncio ends a TLS handshake after 60 s in any case
     :param read_timeout: seconds for the response
     :param max_requests_per_second: most requests that one process sends in a second

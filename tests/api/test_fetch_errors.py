@@ -245,7 +245,7 @@ REPEATABLE: dict[str, tuple[Failure, str, str]] = {
     "unknown role": (unknown_role, "Unknown role: STS does not know the RAM role (EntityNotExist.Role)", "Correct the"),
     "no permission": (no_permission, "Role not assumable", "Grant sts:AssumeRole on the role to the identity"),
     "not trusted": (not_trusted, "Role not assumable", "name the identity in the trust policy of the role"),
-    "wrong external id": (wrong_external_id, "Role not assumable", "asks for an ExternalId, give it"),
+    "wrong external id": (wrong_external_id, "Role not assumable", "requires an ExternalId, give it"),
     "wrong key id": (wrong_key_id, "Wrong access key ID", "enter the pair again"),
     "wrong secret": (wrong_secret, "Wrong access key secret", "enter the access key secret again"),
     "expired base token": (expired_base, "Wrong STS security token", "enter a new temporary pair"),

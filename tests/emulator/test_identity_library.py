@@ -149,7 +149,7 @@ def test_keys_of_an_instance(
 
 
 def test_an_instance_can_be_asked_without_a_token(tls_emulator: EmulatorProcess) -> None:
-    """If the metadata service gives no token, the library asks for the keys without one."""
+    """If the metadata service gives no token, the library requests the keys without one."""
     tls_emulator.put_instance_role("worker")
     tls_emulator.fault("EcsMetadata", "service_unavailable")
 
