@@ -20,6 +20,14 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE_DAGS = ROOT / "example_dags"
 _DATABASE_TIMEOUT = 15
 """Seconds that a process waits for a database lock."""
+_CONNECT_ARGS = """\
+import sys
+
+# A component that does not get a lock ends, and nothing starts it again. A request of the API server fails, and is
+# repeated; while it waits for a lock, it may hold another one.
+COMPONENTS = {"scheduler", "triggerer", "dag-processor"}
+CONNECT_ARGS = {"timeout": 120} if COMPONENTS & {*sys.argv} else {}
+"""
 # Variables of the caller that the sandbox does not inherit.
 _REMOVED_VARIABLES = ("AIRFLOW", "ALIBABA", "DEBUG", "PYTHONWARNINGS")
 
@@ -35,6 +43,10 @@ class AirflowSandbox:
         self.home = Path(self._directory.name)
         self.dags = self.home / "dags"
         self.dags.mkdir()
+        # Airflow has this directory on its import path.
+        config = self.home / "config"
+        config.mkdir()
+        (config / "sandbox_database.py").write_text(_CONNECT_ARGS)
         database = self.home / "airflow.db"
         # In WAL mode, concurrent writers wait for each other instead of failing, and readers do not wait.
         with closing(sqlite3.connect(database)) as connection:
@@ -47,6 +59,7 @@ class AirflowSandbox:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}?timeout={_DATABASE_TIMEOUT}",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "sandbox_database.CONNECT_ARGS",
             "NO_COLOR": "1",
             **(env or {}),
         }
