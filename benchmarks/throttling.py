@@ -77,7 +77,7 @@ async def send(limiter: RateLimiter, service: Service, seconds: float) -> None:
     async def client() -> None:
         while True:
             with suppress(ImsThrottledError):
-                async with limiter:
+                async with limiter.turn():
                     await service.call()
 
     with suppress(TimeoutError):

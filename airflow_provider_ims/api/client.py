@@ -101,20 +101,22 @@ class ImsClient:
             await self._session.close()
             self._session = None
 
-    async def call(self, request: ApiRequest) -> dict[str, Any]:
+    async def call(self, request: ApiRequest, *, ahead: bool = False) -> dict[str, Any]:
         """Call an action within the rate limit, and return the whole response body.
 
         A read whose connection broke is sent once more, over a new connection: the service may have closed a kept
         connection while nobody used it.
 
         :param request: the call
+        :param ahead: whether the call goes before all that wait, over a connection of its own
         :raises ImsApiError: if the response is an error, see its subclasses
         :raises ImsTransportError: if no response came back
         """
-        return await self._with_current_key(functools.partial(self._call, request))
+        send = functools.partial(self._call_alone, ahead=True) if ahead else self._call
+        return await self._with_current_key(functools.partial(send, request))
 
     async def _call(self, request: ApiRequest, key: AccessKey) -> dict[str, Any]:
-        async with self._rate_limiter:
+        async with self._rate_limiter.turn():
             if self._session is None:
                 self._session = self._new_session(
                     aiohttp.TCPConnector(limit=IN_FLIGHT, keepalive_timeout=_KEEPALIVE, ttl_dns_cache=_DNS_CACHE_TTL)
@@ -125,7 +127,12 @@ class ImsClient:
                 if not (error.is_broken and request.is_read):
                     raise
         # Other kept connections may be closed too.
-        async with self._rate_limiter, self._new_session(aiohttp.TCPConnector(force_close=True)) as session:
+        return await self._call_alone(request, key)
+
+    async def _call_alone(self, request: ApiRequest, key: AccessKey, *, ahead: bool = False) -> dict[str, Any]:
+        """Call over a connection of its own."""
+        connector = aiohttp.TCPConnector(force_close=True)
+        async with self._rate_limiter.turn(ahead=ahead), self._new_session(connector) as session:
             return await self._send(session, request, key)
 
     async def _with_current_key(self, call: Callable[[AccessKey], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
@@ -158,7 +165,7 @@ class ImsClient:
         connector = _SubmissionConnector(observer, settings.read_timeout)
         # No total time-out: the observer may take longer than the request. The connector limits the time after it.
         timeout = aiohttp.ClientTimeout(connect=settings.connect_timeout, sock_read=settings.read_timeout)
-        async with self._rate_limiter, self._new_session(connector, timeout) as session:
+        async with self._rate_limiter.turn(), self._new_session(connector, timeout) as session:
             try:
                 response = await self._send(session, request, key, connector)
             except ImsError as error:

@@ -9,17 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from airflow_provider_ims.exceptions import ImsThrottledError
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import AsyncIterator
 
 log = logging.getLogger(__name__)
 
 IN_FLIGHT = 32
 """Most requests in flight. More, sent at once, would hold up the event loop for their number times 0.2 ms."""
+
+_AHEAD_IN_FLIGHT = 8
+"""Most of the requests in flight that go ahead of others, beside those."""
 
 # Seconds without a request after a throttled response that does not say how long to wait; and at most, if it does.
 _DEFAULT_BLOCK = 1.0
@@ -35,10 +39,7 @@ _SAME_MOMENT = 1.0
 
 
 class RateLimiter:
-    """Lets at most so many requests out in any second, first come, first served; belongs to one event loop.
-
-    A request is the body of ``async with``. One that ends in
-    :class:`~airflow_provider_ims.exceptions.ImsThrottledError` slows down all that follow, for a minute.
+    """Lets at most so many requests out in any second; belongs to one event loop.
 
     :param per_second: the limit
     """
@@ -46,6 +47,9 @@ class RateLimiter:
     def __init__(self, per_second: float) -> None:
         self._per_second = per_second
         self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._slots_ahead = asyncio.Semaphore(_AHEAD_IN_FLIGHT)
+        # Only the first in the queue waits for the turn, so that one that goes ahead has one other before it at most.
+        self._queue = asyncio.Lock()
         self._turn = asyncio.Lock()
         self._sent_at: deque[float] = deque(maxlen=max(1, int(per_second)))
         self._blocked_until = 0.0
@@ -53,26 +57,26 @@ class RateLimiter:
         self._recovers_from = 0.0
         self._rate_then = 1.0
 
-    async def __aenter__(self) -> None:
-        """Wait until the request may be sent."""
-        await self._slots.acquire()
-        try:
-            async with self._turn:
+    @asynccontextmanager
+    async def turn(self, *, ahead: bool = False) -> AsyncIterator[None]:
+        """Wait until a request may be sent, which is the body of ``async with``: first come, first served.
+
+        One that ends in :class:`~airflow_provider_ims.exceptions.ImsThrottledError` slows down all that follow, for a
+        minute.
+
+        :param ahead: whether the request goes before those that wait, and needs none of their places in flight
+        """
+        async with self._slots_ahead if ahead else self._slots:
+            async with nullcontext() if ahead else self._queue, self._turn:
                 now = asyncio.get_running_loop().time
                 while (pause := self._pause(now())) > 0:  # noqa: ASYNC110 - a response may have made it longer
                     await asyncio.sleep(pause)
                 self._sent_at.append(now())
-        except BaseException:
-            self._slots.release()
-            raise
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Slow down if the request was throttled."""
-        self._slots.release()
-        if isinstance(error, ImsThrottledError):
-            self._slow_down(asyncio.get_running_loop().time(), error.retry_after)
+            try:
+                yield
+            except ImsThrottledError as error:
+                self._slow_down(now(), error.retry_after)
+                raise
 
     def _pause(self, now: float) -> float:
         """Return how many seconds are left until the next request may be sent; zero or less if it may be sent now."""

@@ -27,7 +27,7 @@ async def send_times(limiter: RateLimiter, number: int, duration: float = 0.0) -
     moments = [0.0] * number
 
     async def request(index: int) -> None:
-        async with limiter:
+        async with limiter.turn():
             moments[index] = now()
             await asyncio.sleep(duration)
 
@@ -43,7 +43,7 @@ def most_within(seconds: float, moments: Sequence[float]) -> int:
 async def throttled(limiter: RateLimiter, retry_after: float | None = None, duration: float = 0.0) -> None:
     """Send a request whose response is throttled."""
     with pytest.raises(ImsThrottledError):  # noqa: PT012 - raised inside the limiter, which must see it
-        async with limiter:
+        async with limiter.turn():
             await asyncio.sleep(duration)
             raise ImsThrottledError("throttled", retry_after=retry_after)
 
@@ -199,11 +199,44 @@ async def test_rate_recovers_from_the_end_of_a_long_block(monkeypatch: pytest.Mo
     assert moments[-1] - moments[0] > 0.5
 
 
+async def test_request_that_goes_ahead_waits_for_one_other_at_most() -> None:
+    """It is sent before all that wait but the first, also if all places in flight are taken, and within the limit."""
+    limiter = RateLimiter(10)
+    sent: list[tuple[float, str]] = []
+
+    async def request(name: str, *, ahead: bool, duration: float) -> None:
+        async with limiter.turn(ahead=ahead):
+            sent.append((now(), name))
+            await asyncio.sleep(duration)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(IN_FLIGHT):
+            group.create_task(request("poll", ahead=False, duration=1.5))
+        await asyncio.sleep(0.1)
+        for number in range(2):
+            group.create_task(request(f"cancel {number}", ahead=True, duration=0))
+    names = [name for _, name in sent]
+    assert names[10:13] == ["poll", "cancel 0", "cancel 1"]
+    assert most_within(1.0, [moment for moment, _ in sent]) == 10
+
+
+async def test_requests_that_go_ahead_have_places_of_their_own() -> None:
+    """They are sent while requests without a response take all other places."""
+    limiter = RateLimiter(1000)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(IN_FLIGHT):
+            group.create_task(send_times(limiter, 1, duration=2))
+        await asyncio.sleep(0.1)
+        begun = now()
+        async with limiter.turn(ahead=True):
+            assert now() - begun < 1
+
+
 async def test_other_errors_do_not_slow_down(caplog: pytest.LogCaptureFixture) -> None:
     """Only throttled responses slow requests down, other errors do not."""
     limiter = RateLimiter(100)
     with pytest.raises(ImsServiceError):
-        async with limiter:
+        async with limiter.turn():
             raise ImsServiceError("down")
     begun = now()
     await send_times(limiter, 10)
