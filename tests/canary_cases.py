@@ -99,7 +99,7 @@ class World:
         :param media: URL of the video
         """
         parameters = {"Input": {"Type": "OSS", "Media": media}}
-        request = ApiRequest("SubmitCopyrightExtractJob", parameters, body_parameters=frozenset({"Input"}))
+        request = ApiRequest("SubmitCopyrightExtractJob", parameters)
         settings = self.identities.settings(self.identities.key)
 
         async def call() -> str:

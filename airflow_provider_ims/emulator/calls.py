@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from airflow_provider_ims.emulator.errors import ApiError
 
@@ -40,6 +40,10 @@ class Call(Protocol):
     @property
     def logged_parameters(self) -> Mapping[str, str]:
         """The parameters for the log of requests, which redacts them."""
+
+    @property
+    def form_parameters(self) -> Collection[str]:
+        """The names of those that were in the form body."""
 
     def respond(self) -> Response:
         """Carry out the request and return its response, also if the service refuses it."""

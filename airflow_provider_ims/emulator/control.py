@@ -12,16 +12,22 @@ from aiohttp import web
 
 from airflow_provider_ims.emulator.access import is_loopback_host
 from airflow_provider_ims.emulator.errors import InvalidInputError
-from airflow_provider_ims.emulator.families.catalog import FAMILIES
-from airflow_provider_ims.emulator.families.copyright import ALGO_TYPES, VARIANTS
-from airflow_provider_ims.emulator.families.row import family_as_json, family_from_json
+from airflow_provider_ims.emulator.families.copyright import ALGO_TYPES
+from airflow_provider_ims.emulator.families.extraction import VARIANTS
+from airflow_provider_ims.emulator.families.row import (
+    family_as_json,
+    family_from_json,
+    outcome_as_json,
+    outcome_from_json,
+)
+from airflow_provider_ims.emulator.families.trace import M3U8_TYPES
 from airflow_provider_ims.emulator.faults import Fault, FaultKind
 from airflow_provider_ims.emulator.fields import MAX_SECONDS, Fields
 from airflow_provider_ims.emulator.identity_control import IdentityControl
 from airflow_provider_ims.emulator.json_text import decode_json
 from airflow_provider_ims.emulator.media import MediaObject, canonical_media
 from airflow_provider_ims.emulator.page import render
-from airflow_provider_ims.emulator.service import CURRENCY, ClientToken, Job, UnknownJob
+from airflow_provider_ims.emulator.service import CURRENCY, ChosenOutcome, ClientToken, Job, UnknownJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,6 +98,8 @@ def control_routes(state: EmulatorState) -> list[web.RouteDef]:
         command("POST", "/access-keys/revoke", identity.revoke),
         command("PUT", "/families", control.put_family),
         read("/families", control.families),
+        command("PUT", "/outcomes", control.put_outcome),
+        read("/outcomes", control.outcomes),
         command("PUT", "/media", control.put_media),
         read("/media", control.media),
         read("/jobs", control.jobs),
@@ -127,11 +135,19 @@ class _Control:
 
     def put_family(self, payload: object) -> object:
         family = family_from_json(payload, self._service.families.values())
-        self._service.families[family.name] = family
+        self._service.added[family.name] = family
         return family_as_json(family)
 
     def families(self) -> list[dict[str, Any]]:
-        return [family_as_json(family) for name, family in self._service.families.items() if name not in FAMILIES]
+        return [family_as_json(family) for family in self._service.added.values()]
+
+    def put_outcome(self, payload: object) -> object:
+        name, outcome = outcome_from_json(payload, self._service.families)
+        self._service.outcomes[name] = ChosenOutcome(outcome)
+        return outcome_as_json(name, outcome)
+
+    def outcomes(self) -> list[dict[str, Any]]:
+        return [outcome_as_json(name, chosen.outcome) for name, chosen in self._service.outcomes.items()]
 
     def put_media(self, payload: object) -> object:
         fields = Fields(payload, "a media object")
@@ -146,9 +162,13 @@ class _Control:
             duration=fields.seconds("duration", default.duration),
             watermark=fields.text("watermark", None),
             algo_type=fields.one_of("algo_type", ALGO_TYPES, default.algo_type),
+            trace=fields.text("trace", None),
+            m3u8_type=fields.optional_one_of("m3u8_type", M3U8_TYPES),
+            trace_streams=fields.flag("trace_streams", default=default.trace_streams),
+            survives_transcoding=fields.flag("survives_transcoding", default=default.survives_transcoding),
             processing_time=fields.seconds("processing_time", None),
             trailing_newline=fields.flag("trailing_newline", default=default.trailing_newline),
-            variant=fields.one_of("variant", list(VARIANTS), default.variant),
+            variant=fields.one_of("variant", VARIANTS, default.variant),
         )
         fields.done()
         self._service.media[name] = media
@@ -159,10 +179,10 @@ class _Control:
 
     def jobs(self) -> list[dict[str, Any]]:
         now = self._service.clock.now()
-        return [_job_as_json(job, now) for job in self._service.jobs.values()]
+        return [_job_as_json(job, now) for job in self._service.jobs]
 
     def bill(self) -> dict[str, Any]:
-        jobs = self._service.jobs.values()
+        jobs = self._service.jobs
         return {
             "lines": [
                 {

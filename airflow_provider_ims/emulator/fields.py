@@ -130,6 +130,13 @@ class Fields:
             raise InvalidInputError(f"{name} must be one of: {', '.join(choices)}")
         return value
 
+    def optional_one_of(self, name: str, choices: Sequence[str]) -> str | None:
+        """Read one of several strings, None if it is missing."""
+        if self._left.get(name) is None:
+            self._read(name, None, str, "a string")
+            return None
+        return self.one_of(name, choices, None)
+
     def member(self, name: str, members: type[_Member], default: _Member | None = None) -> _Member:
         """Read a member of an enumeration by its value. It is required if ``default`` is None."""
         return members(self.one_of(name, list(members), default))

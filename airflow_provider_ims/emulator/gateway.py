@@ -17,7 +17,7 @@ from airflow_provider_ims.emulator.parameters import Parameters
 from airflow_provider_ims.emulator.rpc import RpcRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from airflow_provider_ims.emulator.signature import SignedRequest
     from airflow_provider_ims.emulator.state import EmulatorState
@@ -57,6 +57,11 @@ class ApiCall:
     def logged_parameters(self) -> Mapping[str, str]:
         """All parameters."""
         return self.parameters.merged()
+
+    @property
+    def form_parameters(self) -> Collection[str]:
+        """The names of the parameters in the form body."""
+        return self.parameters.form.keys()
 
     def respond(self) -> Response:
         """Carry out the action and return its response."""

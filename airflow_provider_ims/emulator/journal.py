@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _MAX_RECORDS = 10_000
 _MAX_BYTES = 16 * 1024 * 1024
@@ -26,6 +26,7 @@ class RequestRecord:
     :param sequence: 1 for the first request since the start or the last reset.
     :param time: real time of arrival, UTC, ISO 8601.
     :param connection: number of the TCP connection of the request.
+    :param form_parameters: names of the parameters that were in the form body; all others were in the query string.
     :param fault: kind of the fault that hit the request, None for no fault.
     :param code: ``OK`` or the error code; None if there is no response yet.
     :param http_status: None if there is no response yet.
@@ -37,6 +38,7 @@ class RequestRecord:
     parameters: Mapping[str, str]
     request_id: str
     connection: int
+    form_parameters: tuple[str, ...] = ()
     fault: str | None = None
     code: str | None = None
     http_status: int | None = None
@@ -59,11 +61,19 @@ class Journal:
         self._bytes = self.total = 0
 
     def open(
-        self, *, time: str, action: str, parameters: Mapping[str, str], request_id: str, connection: int
+        self,
+        *,
+        time: str,
+        action: str,
+        parameters: Mapping[str, str],
+        request_id: str,
+        connection: int,
+        form_parameters: Iterable[str] = (),
     ) -> RequestRecord:
         """Add the record of a new request and return it."""
         self.total += 1
-        record = RequestRecord(self.total, time, action, _redact(parameters), request_id, connection)
+        names = tuple(sorted(form_parameters))
+        record = RequestRecord(self.total, time, action, _redact(parameters), request_id, connection, names)
         self._records.append(record)
         self._bytes += _size(record)
         while len(self._records) > _MAX_RECORDS or self._bytes > _MAX_BYTES:
@@ -73,7 +83,7 @@ class Journal:
 
 def _size(record: RequestRecord) -> int:
     """Return about how many bytes a record takes. The fields that are set later do not change the number."""
-    texts = [record.action, *record.parameters.keys(), *record.parameters.values()]
+    texts = [record.action, *record.parameters.keys(), *record.parameters.values(), *record.form_parameters]
     return _RECORD_BYTES + sum(len(text.encode()) for text in texts)
 
 

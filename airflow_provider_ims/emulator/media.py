@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from airflow_provider_ims.emulator.errors import InvalidInputError
@@ -22,17 +22,25 @@ class MediaObject:
 
     :param media: canonical name, see :func:`canonical_media`.
     :param duration: seconds.
-    :param watermark: text of the embedded watermark, None for an unmarked video.
+    :param watermark: text of the embedded copyright watermark, None for an unmarked video.
     :param algo_type: algorithm that the watermark was embedded with.
+    :param trace: text of the embedded trace watermark, None for a video without one.
+    :param m3u8_type: type of a playlist with a trace watermark, None for any other object.
+    :param trace_streams: whether it is the pair of streams that playlists with trace watermarks are made from.
+    :param survives_transcoding: whether jobs that make another video of it keep its watermarks.
     :param processing_time: seconds that jobs on this object take; None uses the setting.
     :param trailing_newline: end the extracted text with a newline, as in an example of the sister product MPS.
-    :param variant: how queries for watermark jobs on this object respond, see ``families.copyright``.
+    :param variant: how queries for extraction jobs on this object respond, see ``families.extraction``.
     """
 
     media: str
     duration: float = 600.0
     watermark: str | None = None
     algo_type: str = "v1"
+    trace: str | None = None
+    m3u8_type: str | None = None
+    trace_streams: bool = False
+    survives_transcoding: bool = True
     processing_time: float | None = None
     trailing_newline: bool = False
     variant: str = "silent"
@@ -41,6 +49,14 @@ class MediaObject:
     def minutes(self) -> int:
         """Minutes to pay for: a started minute counts as a full one."""
         return math.ceil(self.duration / 60)
+
+    def transcoded(self, media: str) -> MediaObject:
+        """Return the video that a job makes of this one: with its watermarks, if they survive that.
+
+        :param media: canonical name of the new video.
+        """
+        copy = replace(self, media=media, m3u8_type=None, trace_streams=False)
+        return copy if self.survives_transcoding else replace(copy, watermark=None, trace=None)
 
 
 def canonical_media(media: str, region: str) -> str:

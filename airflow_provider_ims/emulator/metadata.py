@@ -18,7 +18,7 @@ from airflow_provider_ims.emulator.identity import INSTANCE_LIFETIME
 from airflow_provider_ims.emulator.sts import date, key_as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from airflow_provider_ims.emulator.state import EmulatorState
 
@@ -52,6 +52,7 @@ class MetadataCall:
     headers: Mapping[str, str]
     action: str = "EcsMetadata"
     request_id: str = field(default_factory=new_request_id)
+    form_parameters: Collection[str] = ()
 
     @property
     def logged_parameters(self) -> Mapping[str, str]:
@@ -116,6 +117,7 @@ class CredentialsUriCall:
     query: Mapping[str, str]
     action: str = "CredentialsUri"
     request_id: str = field(default_factory=new_request_id)
+    form_parameters: Collection[str] = ()
 
     @property
     def logged_parameters(self) -> Mapping[str, str]:

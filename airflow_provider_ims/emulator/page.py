@@ -48,7 +48,7 @@ def render(
         _section(
             "Media",
             media,
-            ["media", "duration", "watermark", "algo_type", "processing_time", "trailing_newline", "variant"],
+            ["media", "duration", "watermark", "algo_type", "trace", "processing_time", "trailing_newline", "variant"],
         ),
         _section("Faults", faults, ["action", "kind", "nth", "times", "options", "calls", "applied", "spent"]),
         _section(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ims.emulator.errors import ApiError, InvalidInputError
 from airflow_provider_ims.emulator.json_text import decode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +18,25 @@ class Parameters:
 
     :param query: those of the query string.
     :param form: those of the form body.
+    :param misplaced: where the parameters belong that were sent in the wrong place, by name.
     """
 
     query: Mapping[str, str]
     form: Mapping[str, str]
+    misplaced: Mapping[str, str] = field(default_factory=dict)
+
+    def placed(self, body_parameters: Collection[str] = ()) -> Parameters:
+        """Return only the parameters that an action finds.
+
+        :param body_parameters: those that it reads from the form body. It reads all others from the query string.
+        """
+        in_form = {name: "the form body, not in the query string" for name in self.query if name in body_parameters}
+        in_query = {name: "the query string, not in the form body" for name in self.form if name not in body_parameters}
+        return Parameters(
+            query={name: value for name, value in self.query.items() if name not in body_parameters},
+            form={name: value for name, value in self.form.items() if name in body_parameters},
+            misplaced={**in_form, **in_query},
+        )
 
     def merged(self) -> dict[str, str]:
         """Return all parameters. If a name is in both places, the form body wins."""
@@ -37,18 +52,23 @@ class Parameters:
         :raises ApiError: if it is missing or empty.
         """
         value = self.get(name)
-        if not value:
-            raise ApiError(400, f"Missing{name}", f"{name} is mandatory for this action.")
-        return value
+        if value:
+            return value
+        if name in self.misplaced:
+            raise ApiError(400, f"Missing{name}", f"{name} must be in {self.misplaced[name]}.")
+        raise ApiError(400, f"Missing{name}", f"{name} is mandatory for this action.")
 
-    def required_in_body(self, name: str) -> str:
-        """Return a parameter of the form body.
 
-        :raises ApiError: if it is missing or empty, or is in the query string.
-        """
-        if not self.form.get(name) and self.query.get(name):
-            raise ApiError(400, f"Missing{name}", f"{name} must be in the form body, not in the query string.")
-        return self.required(name)
+def json_value(text: str, name: str) -> Any:
+    """Decode a parameter that must be JSON.
+
+    :param name: name of the parameter, for the error.
+    :raises ApiError: for any other text.
+    """
+    try:
+        return decode_json(text)
+    except InvalidInputError:
+        raise invalid_parameter(name, "it must be JSON") from None
 
 
 def json_object(text: str, name: str) -> dict[str, Any]:

@@ -133,7 +133,10 @@ class EmulatorProcess:
         :param duration: seconds.
         :param watermark: text of the embedded watermark, None for an unmarked video.
         :param algo_type: algorithm that embedded the watermark, ``v1`` or ``v2``.
-        :param options: ``processing_time`` (seconds), ``trailing_newline``, ``variant``.
+        :param options: ``trace`` (text of the embedded trace watermark), ``m3u8_type`` (``v1`` or ``v2``, for a
+            playlist with a trace watermark), ``trace_streams`` (whether it is the pair of streams that such playlists
+            are made from), ``survives_transcoding`` (whether jobs that make another video of it keep its watermarks),
+            ``processing_time`` (seconds), ``trailing_newline``, ``variant``.
         """
         payload = {
             "media": media,
@@ -175,6 +178,25 @@ class EmulatorProcess:
     def families(self) -> list[dict[str, Any]]:
         """Return the rows of all families that were added."""
         return self._list("/families")
+
+    def put_outcome(self, family: str, outcome: str = "succeeded", **fields: Any) -> dict[str, Any]:
+        """Choose how the jobs of a family end that are submitted from now on, built-in families included.
+
+        .. code-block:: python
+
+            emulator.put_outcome("MediaProducingJob", "failed", error_code="InvalidTimeline")
+            emulator.put_outcome("MediaProducingJob")  # as usual again
+
+        :param family: name of the family, see ``docs/emulator.md``.
+        :param outcome: ``succeeded``, ``failed`` or ``cancelled``.
+        :param fields: ``result``, ``parts``, ``error_code``, ``error_message``; ``word``, which queries report as the
+            state instead of the family's word. A field that the family's queries cannot return is refused.
+        """
+        return self._object("PUT", "/outcomes", {"family": family, "outcome": outcome, **fields})
+
+    def outcomes(self) -> list[dict[str, Any]]:
+        """Return the outcomes that were chosen."""
+        return self._list("/outcomes")
 
     def jobs(self) -> list[dict[str, Any]]:
         """Return all jobs, the oldest first."""

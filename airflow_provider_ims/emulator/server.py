@@ -122,6 +122,7 @@ class EmulatorServer:
             parameters=call.logged_parameters,
             request_id=call.request_id,
             connection=self._connection_number(request.transport),
+            form_parameters=call.form_parameters,
         )
         fault = self._state.faults.draw(call.action)
         if fault is None:

@@ -462,7 +462,8 @@ def test_a_reset_removes_added_families(call: Any) -> None:
         ({"error_message": "A", "message_path": None}, "error_message needs message_path"),
         ({"name": "CopyrightExtractJob"}, "name: CopyrightExtractJob is built in"),
         ({"query_action": "SubmitEditingJob"}, "submit_action, query_action and cancel_action must differ"),
-        ({"query_action": "QueryCopyrightJobList"}, "query_action: QueryCopyrightJobList is built in"),
+        ({"query_action": "QueryCopyrightJobList"}, "query_action: QueryCopyrightJobList is an action of CopyrightJob"),
+        ({"query_action": "GetSmartHandleJob"}, "query_action: GetSmartHandleJob is an action of ASRJob"),
         (
             {"query_action": "QueryCopyrightExtractJob"},
             "query_action: QueryCopyrightExtractJob is an action of CopyrightExtractJob",

@@ -304,15 +304,14 @@ def test_the_clock_stays_in_the_range_of_dates(wire: Wire) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["[" * 100_000, '{"Type": NaN}', '{"Type": "a", "Type": "b"}', '{"a": "\\ud800"}'],
+    ["[" * 10_000, '{"Type": NaN}', '{"Type": "a", "Type": "b"}', '{"a": "\\ud800"}'],
     ids=["deep", "NaN", "twice", "half"],
 )
 @pytest.mark.parametrize("name", ["Input", "Params"])
 def test_json_parameters_are_decoded_as_strictly(call: Any, name: str, text: str) -> None:
     """A parameter of the API that must be a JSON object is refused if it is deep, ambiguous or not JSON."""
     parameters = {"Input": '{"Type": "OSS", "Media": "oss://bucket/film.mp4"}', name: ""}
-    form = "&".join(f"{key}={value.replace('&', '%26')}" for key, value in {**parameters, name: text}.items())
-    status, code, _ = call("SubmitCopyrightExtractJob", body=form).error
+    status, code, _ = call("SubmitCopyrightExtractJob", {**parameters, name: text}).error
 
     assert (status, code) == (400, f"InvalidParameter.{name}")
     assert call.emulator.jobs() == []

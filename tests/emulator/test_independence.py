@@ -13,13 +13,18 @@ FILES = sorted(ROOT.rglob("*.py"))
 PROVIDER = "airflow_provider_ims"
 VENDOR = ("alibabacloud", "Tea", "darabonba")
 
+# The modules of the job families.
+GROUPS = [
+    *("analysis", "assets", "copyright", "producing", "smart", "trace", "training", "transcode", "workflow", "yike"),
+]
 # Each module may import the modules of earlier rows, and no others.
 LAYERS = [
     {"", "families", "access", "errors", "faults", "journal", "page", "tunnel"},
     {"calls", "fields", "json_text", "keys", "media", "rpc"},
     {"oidc", "parameters", "signature"},
     {"families.family", "identity"},
-    {"families.copyright", "sts"},
+    {"families.extraction", "families.inputs", "sts"},
+    {f"families.{group}" for group in GROUPS},
     {"families.catalog"},
     {"families.row", "service"},
     {"actions", "state"},

@@ -27,10 +27,20 @@ def test_a_request_is_logged(call: Any) -> None:
         "action": "QueryCopyrightExtractJob",
         "parameters": {"JobId": "none"},
         "request_id": response.body["RequestId"],
+        "form_parameters": [],
         "fault": None,
         "code": "JobNotFound",
         "http_status": 404,
     }
+
+
+def test_the_place_of_a_parameter_is_logged(call: Any) -> None:
+    """The log names the parameters that were in the form body."""
+    call(LIST, {"JobId": "none"}, body="Level=1&UserData=x")
+    (record,) = call.emulator.requests()
+
+    assert record["parameters"] == {"JobId": "none", "Level": "1", "UserData": "x"}
+    assert record["form_parameters"] == ["Level", "UserData"]
 
 
 def test_a_success_is_logged_as_ok(call: Any) -> None:

@@ -76,9 +76,25 @@ def test_parameters_are_encoded_by_rfc_3986(call: Any) -> None:
     assert call.emulator.jobs()[0]["user_data"] == user_data
 
 
-def test_form_parameters_are_accepted(call: Any) -> None:
-    """Parameters of a form body are merged with those of the URL."""
-    assert call("QueryCopyrightExtractJob", body="JobId=no-such-job").body["Code"] == "JobNotFound"
+def test_form_parameters_are_found_in_the_form_body(call: Any) -> None:
+    """A parameter of the form body is found there."""
+    assert call("SubmitYikeAIAppJob", body="AppId=an-app").status == 200
+
+
+@pytest.mark.parametrize(
+    ("request_", "place"),
+    [
+        (("SubmitYikeAIAppJob", {"AppId": "an-app"}, ""), "AppId must be in the form body, not in the query string."),
+        (("GetYikeAIAppJob", {}, "JobId=a"), "JobId must be in the query string, not in the form body."),
+    ],
+)
+def test_a_parameter_in_the_wrong_place_is_missing(
+    call: Any, request_: tuple[str, dict[str, str], str], place: str
+) -> None:
+    """A parameter that the SDK sends in the query string is not read from the form body, nor the other way round."""
+    action, query, body = request_
+
+    assert call(action, query, body=body).error == (400, f"Missing{place.partition(' ')[0]}", place)
 
 
 def test_errors_have_the_fields_of_the_vendor(call: Any) -> None:

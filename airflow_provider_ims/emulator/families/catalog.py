@@ -1,8 +1,20 @@
-"""The job families and actions that every emulator has."""
+"""The job families that every emulator has. A new one is one entry in the list of its module."""
 
 from __future__ import annotations
 
-from airflow_provider_ims.emulator.families import copyright as copyright_families
+from airflow_provider_ims.emulator.families import (
+    analysis,
+    assets,
+    copyright,  # noqa: A004 - the watermark is named so
+    producing,
+    smart,
+    trace,
+    training,
+    transcode,
+    workflow,
+    yike,
+)
 
-FAMILIES = {family.name: family for family in (copyright_families.EXTRACT,)}
-FIXED_ACTIONS = {fixed.action: fixed for fixed in (copyright_families.LIST,)}
+_GROUPS = (copyright, trace, transcode, producing, smart, analysis, training, workflow, assets, yike)
+
+FAMILIES = {family.name: family for group in _GROUPS for family in group.FAMILIES}

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from dataclasses import replace
 from decimal import Decimal
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ims.emulator.errors import InvalidInputError
-from airflow_provider_ims.emulator.families.catalog import FAMILIES, FIXED_ACTIONS
+from airflow_provider_ims.emulator.families.catalog import FAMILIES
 from airflow_provider_ims.emulator.families.family import JobFamily, JobState, Outcome, PricePer
 from airflow_provider_ims.emulator.fields import Fields
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
 _FIELD = r"[A-Za-z_][A-Za-z0-9_]*(\[0\])?"
 _MAX_NAMES = 16
@@ -57,13 +57,7 @@ def family_from_json(payload: object, families: Collection[JobFamily]) -> JobFam
         message_path=_path(fields, "message_path"),
         price=_price(fields.text("price", "1.00")),
         price_per=fields.member("price_per", PricePer, PricePer.JOB),
-        outcome=Outcome(
-            JobState(fields.one_of("outcome", _OUTCOMES, JobState.SUCCEEDED)),
-            result=fields.anything("result"),
-            parts=fields.objects("parts"),
-            error_code=fields.text("error_code", None),
-            error_message=fields.text("error_message", None),
-        ),
+        outcome=_outcome(fields),
     )
     fields.done()
     _check_parameters(family)
@@ -74,11 +68,68 @@ def family_from_json(payload: object, families: Collection[JobFamily]) -> JobFam
 
 def family_as_json(family: JobFamily) -> dict[str, Any]:
     """Return the row of a family, with all its fields."""
-    row = asdict(family)
-    for not_in_rows in ("regions", "base_response", "plan"):
-        del row[not_in_rows]
-    outcome = row.pop("outcome")
-    return {**row, "price": str(family.price), "outcome": outcome.pop("state"), **outcome}
+    return {
+        "name": family.name,
+        "submit_action": family.submit_action,
+        "query_action": family.query_action,
+        "cancel_action": family.cancel_action,
+        "required_parameters": family.required_parameters,
+        "body_parameters": family.body_parameters,
+        "media_parameter": family.media_parameter,
+        "user_data_limit": family.user_data_limit,
+        "client_token": family.client_token,
+        "query_parameter": family.query_parameter,
+        "job_id_path": family.job_id_path,
+        "state_path": family.state_path,
+        "state_words": family.state_words,
+        "result_path": family.result_path,
+        "parts_path": family.parts_path,
+        "code_path": family.code_path,
+        "message_path": family.message_path,
+        "price": str(family.price),
+        "price_per": family.price_per,
+        **_outcome_fields(family.outcome),
+    }
+
+
+def outcome_from_json(payload: object, families: Mapping[str, JobFamily]) -> tuple[str, Outcome]:
+    """Read how the next jobs of a family end.
+
+    :param families: all families of the emulator by name.
+    :return: the name of the family, and the outcome.
+    :raises InvalidInputError: if there is no such family, or its queries cannot return a field of the outcome.
+    """
+    fields = Fields(payload, "an outcome")
+    name = fields.one_of("family", list(families), None)
+    outcome = replace(_outcome(fields), word=fields.filled_text("word", None))
+    fields.done()
+    _check_outcome(families[name], outcome)
+    return name, outcome
+
+
+def outcome_as_json(name: str, outcome: Outcome) -> dict[str, Any]:
+    """Return how the next jobs of a family end, with all fields."""
+    return {"family": name, **_outcome_fields(outcome), "word": outcome.word}
+
+
+def _outcome(fields: Fields) -> Outcome:
+    return Outcome(
+        JobState(fields.one_of("outcome", _OUTCOMES, JobState.SUCCEEDED)),
+        result=fields.anything("result"),
+        parts=fields.objects("parts"),
+        error_code=fields.text("error_code", None),
+        error_message=fields.text("error_message", None),
+    )
+
+
+def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "outcome": outcome.state,
+        "result": outcome.result,
+        "parts": outcome.parts,
+        "error_code": outcome.error_code,
+        "error_message": outcome.error_message,
+    }
 
 
 def _path(fields: Fields, name: str) -> str | None:
@@ -115,16 +166,20 @@ def _check_parameters(family: JobFamily) -> None:
         raise InvalidInputError("price_per minute needs media_parameter")
 
 
-def _check_paths(family: JobFamily) -> None:
-    outcome = family.outcome
-    for name, value, path_name, path in (
-        ("result", outcome.result, "result_path", family.result_path),
-        ("parts", outcome.parts, "parts_path", family.parts_path),
-        ("error_code", outcome.error_code, "code_path", family.code_path),
-        ("error_message", outcome.error_message, "message_path", family.message_path),
+def _check_outcome(family: JobFamily, outcome: Outcome) -> None:
+    for name, value, path_name, paths in (
+        ("result", outcome.result, "result_path", [family.result_path]),
+        ("parts", outcome.parts, "parts_path", [family.parts_path]),
+        ("error_code", outcome.error_code, "code_path", [family.code_path, family.error_text_path]),
+        ("error_message", outcome.error_message, "message_path", [family.message_path, family.error_text_path]),
+        ("word", outcome.word, "state_path", [family.state_path]),
     ):
-        if value is not None and path is None:
+        if value is not None and not any(paths):
             raise InvalidInputError(f"{name} needs {path_name}")
+
+
+def _check_paths(family: JobFamily) -> None:
+    _check_outcome(family, family.outcome)
     paths = [family.state_path, family.result_path, family.parts_path, family.code_path, family.message_path]
     for one, other in permutations([path for path in paths if path is not None], 2):
         # "Jobs" and "Jobs[0]" are one field.
@@ -133,21 +188,26 @@ def _check_paths(family: JobFamily) -> None:
 
 
 def _check_actions(family: JobFamily, families: Collection[JobFamily]) -> None:
-    if family.name in FAMILIES:
+    replaced = next((other for other in FAMILIES.values() if other.submit_action == family.submit_action), None)
+    if family.name in FAMILIES and (replaced is None or replaced.name != family.name):
         raise InvalidInputError(f"name: {family.name} is built in")
     actions = family.actions
     if len(set(actions.values())) < len(actions):
         raise InvalidInputError("submit_action, query_action and cancel_action must differ")
     for purpose, action in actions.items():
-        if action in FIXED_ACTIONS:
-            raise InvalidInputError(f"{purpose}: {action} is built in")
         for other in families:
-            if other.name != family.name and not _can_share(purpose, action, other):
+            same = other is replaced or other.name == family.name
+            if not same and not _can_share(purpose, action, other, replaced):
                 raise InvalidInputError(f"{purpose}: {action} is an action of {other.name}")
 
 
-def _can_share(purpose: str, action: str, other: JobFamily) -> bool:
-    """Return whether another family leaves an action free, or uses it as query or cancel action as well."""
+def _can_share(purpose: str, action: str, other: JobFamily, replaced: JobFamily | None) -> bool:
+    """Return whether another family leaves an action free, or uses it as query or cancel action as well.
+
+    :param replaced: the built-in family that the row takes the place of. The row can share what that one shares.
+    """
     if action not in other.actions.values():
         return True
-    return other.name not in FAMILIES and purpose != "submit_action" and other.actions.get(purpose) == action
+    if purpose == "submit_action" or other.actions.get(purpose) != action:
+        return False
+    return other.name not in FAMILIES or (replaced is not None and replaced.actions.get(purpose) == action)
