@@ -32,11 +32,15 @@ class TaskInstance:
     :param number: number of the attempt
     :param max_tries: number of the last attempt whose failure may be retried
     :param failing_key: the XCom key that cannot be pushed
+    :param map_index: which of the mapped tasks it is
     """
 
     dag_id, run_id, task_id, map_index = "dag", "run", "extract", -1
 
-    def __init__(self, *, number: int = 1, max_tries: int = 0, failing_key: str | None = None) -> None:
+    def __init__(
+        self, *, number: int = 1, max_tries: int = 0, failing_key: str | None = None, map_index: int = -1
+    ) -> None:
+        self.map_index = map_index
         self.try_number = number
         self.max_tries = max_tries
         self.start_date = datetime.now(UTC)
@@ -130,6 +134,7 @@ class SimulatedTask:
     :param make_operator: creates a new operator, as each process does
     :param retries: number of retries of the task
     :param store: the state store that outlives attempts, None for an Airflow before 3.3
+    :param map_index: which of the mapped tasks it is
     """
 
     make_operator: Callable[[], ImsJobBaseOperator]
@@ -138,6 +143,7 @@ class SimulatedTask:
     number: int = 0
     max_tries: int | None = None
     clear_number: int = 0
+    map_index: int = -1
     ti: TaskInstance = field(default_factory=TaskInstance)
     error: BaseException | None = None
     events: list[Any] = field(default_factory=list)
@@ -153,7 +159,9 @@ class SimulatedTask:
         """Run one attempt, deferral included, and return the task's state after it."""
         self.max_tries = self.retries if self.max_tries is None else self.max_tries
         self.number += 1
-        self.ti = TaskInstance(number=self.number, max_tries=self.max_tries, failing_key=failing_key)
+        self.ti = TaskInstance(
+            number=self.number, max_tries=self.max_tries, failing_key=failing_key, map_index=self.map_index
+        )
         self.error = None
         try:
             self._run()

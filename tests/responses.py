@@ -50,6 +50,7 @@ REJECTED: list[Case] = [
     ("missing", error_response(400, "MissingInput"), ImsRequestError, None, "Correct the arguments"),
     ("action", error_response(404, "InvalidAction.NotFound"), ImsRequestError, None, "Correct the arguments"),
     ("region", error_response(400, "UnsupportedOperation"), ImsRequestError, None, "Correct the arguments"),
+    ("registered", error_response(409, "MediaAlreadyExist"), ImsRequestError, None, "Correct the arguments"),
     ("no job", error_response(404, "JobNotFound"), ImsNotFoundError, None, "Check the JobId"),
 ]
 

@@ -39,7 +39,8 @@ USER_AGENT = f"airflow-provider-ims/{__version__}"
 _UNSIGNED_HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": USER_AGENT}
 _MILLISECONDS = re.compile(r"[0-9]{1,8}")
 _ACTION = re.compile(r"[A-Za-z][A-Za-z0-9]{0,99}")
-_READS = ("Query", "Get", "List", "Describe", "Search")
+_READS = ("Query", "Get", "List", "Describe", "Search", "BatchGet")
+_NO_READS = frozenset({"SearchIndexJobRerun"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class ApiRequest:
     @property
     def is_read(self) -> bool:
         """Whether the action only reads, so that a second request changes nothing."""
-        return self.action.startswith(_READS)
+        return self.action.startswith(_READS) and self.action not in _NO_READS
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +234,7 @@ def _service_error(
         what = f"was refused: {refusal.problem if refusal else code}: {message}"
     else:
         what = f"got a response with HTTP {status} and no error code"
-    advice = refusal.advice if refusal else _ADVICE.get(kind, _OTHER_ADVICE)
+    advice = refusal.advice if refusal else _advice(kind, code, request.action)
     recommend = _string(content, "Recommend")
     diagnosis = f" Diagnosis: {log_text(recommend)}." if recommend else ""
     return kind(
@@ -248,6 +249,14 @@ def _service_error(
         and rule.is_rejection
         and (kind is ImsThrottledError or status not in HTTP_SERVER_ERRORS),
     )
+
+
+def _advice(kind: type[ImsApiError], code: str | None, action: str) -> str:
+    if code != _UNKNOWN_ACTION:
+        return _ADVICE.get(kind, _OTHER_ADVICE)
+    from airflow_provider_ims.api.actions import advice_about_action  # noqa: PLC0415 - rare
+
+    return f"{_ADVICE[kind]} {advice_about_action(action)}"
 
 
 def _explain_refusal(
@@ -308,6 +317,8 @@ _RULES = (
     _rule(r"(?i:ServiceUnavailable|InternalError)(\..*)?", ImsServiceError, is_rejection=False),
     _rule(r"(Invalid|.*\.)?Job(Id)?\.?NotFound(\..*)?", ImsNotFoundError, is_rejection=True),
     _rule(r"(Invalid|Missing|Unsupported)[A-Za-z]*(\..*)?", ImsRequestError, is_rejection=True),
+    # With HTTP 409, for an InputURL that is registered: https://developer.aliyun.com/ask/614862
+    _rule(r"MediaAlreadyExist(\..*)?", ImsRequestError, is_rejection=True),
 )
 _SIGNED_REQUEST = re.compile(r"(?is)\s*(server\s+)?(string\s?to\s?sign|canonical\s?request)\b.*")
 
@@ -321,6 +332,7 @@ def without_signed_request(message: str) -> str:
 
 
 _SUCCESS_CODES = frozenset({"ok", "success", "200"})
+_UNKNOWN_ACTION = "InvalidAction.NotFound"
 HTTP_SUCCESS = range(200, 300)
 HTTP_TOO_MANY_REQUESTS = 429
 HTTP_CLIENT_ERRORS = range(400, 500)

@@ -24,6 +24,7 @@ from airflow_provider_ims.exceptions import (
 )
 from airflow_provider_ims.jobs.catalog import (
     COPYRIGHT_EXTRACT,
+    body_parameters_of,
     cancel_action,
     check_job_id,
     check_region,
@@ -135,23 +136,43 @@ class ImsHook(BaseHook):
 
     # ---- any action
 
-    async def acall(self, action: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    async def acall(
+        self, action: str, params: Mapping[str, Any] | None = None, *, mutates: bool = False
+    ) -> dict[str, Any]:
         """Asynchronous twin of :meth:`call`."""
         params = params or {}
-        return await self._send(action, params, subject=find_subject(action, params))
+        request = _api_request(action, params, find_subject(action, params))
+        client = await self._client()
+        if not mutates:
+            return await client.call(request)
+        try:
+            return await client.submit(request)
+        except ImsSubmitUnknownError as lost:
+            unknown = ImsSubmitUnknownError(
+                f"{request.description} was sent, and it is unknown whether it was carried out. {lost.problem}",
+                advice="Look in the IMS console or with a query, before you call it again.",
+                action=action,
+                request_id=lost.request_id,
+            )
+        raise for_airflow(unknown, RecordState.MISSING)
 
-    def call(self, action: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def call(self, action: str, params: Mapping[str, Any] | None = None, *, mutates: bool = False) -> dict[str, Any]:
         """Call any action of the API and return the whole response body.
 
-        A read is sent once more if its connection breaks; nothing else is repeated. Known limitation: if an action
-        creates something and its response is lost, the error does not say so; :meth:`submit` does.
+        A read is sent once more if its connection breaks; nothing else is repeated. Known limitation: parameters are
+        sent in the query string, in a POST; only those of actions that submit a job are in the form body where the
+        vendor's SDK sends them there.
 
         :param action: API operation, such as ``GetMediaInfo``
         :param params: its parameters by the vendor's names; mappings and lists are sent as JSON, None is left out
+        :param mutates: whether the action changes something: then a lost response is an error of its own, and the
+            request goes over a connection of its own
+        :raises ImsSubmitUnknownError: if ``mutates`` is given and it is unknown whether the action was carried out; not
+            retried by Airflow
         :raises ImsApiError: if the response is an error, see its subclasses
-        :raises ImsTransportError: if no response came back
+        :raises ImsTransportError: if no response came back; with ``mutates``, if the request was not sent
         """
-        return self._blocking(self.acall, action, params)
+        return self._blocking(functools.partial(self.acall, mutates=mutates), action, params)
 
     # ---- jobs
 
@@ -204,11 +225,13 @@ class ImsHook(BaseHook):
 
     async def aquery(self, job_type: str | JobType, job_id: str) -> JobSnapshot:
         """Asynchronous twin of :meth:`query`."""
-        job = find_job_type(job_type)
+        return await self._query_job(find_job_type(job_type), job_id)
+
+    async def _query_job(self, job: JobType, job_id: str, *, ahead: bool = False) -> JobSnapshot:
         check_job_id(job, job_id)
-        action = query_action(job)
+        request = _api_request(query_action(job), {job.query_parameter: job_id}, f"job {job_id}")
         client = await self._client()
-        response = await client.call(_api_request(action, {job.query_parameter: job_id}, f"job {job_id}"))
+        response = await client.call(request, ahead=ahead)
         return read_snapshot(job, job_id, response, redact=client.log_text)
 
     def query(self, job_type: str | JobType, job_id: str) -> JobSnapshot:
@@ -224,14 +247,18 @@ class ImsHook(BaseHook):
     async def acancel(self, job_type: str | JobType, job_id: str) -> JobSnapshot:
         """Asynchronous twin of :meth:`cancel`."""
         job = find_job_type(job_type)
-        action = cancel_action(job, job_id)
-        snapshot = await self.aquery(job, job_id)
+        action = cancel_action(job)
+        snapshot = await self._query_job(job, job_id, ahead=True)
         if snapshot.state is JobState.RUNNING:
-            await self._send(action, {job.query_parameter: job_id}, subject=f"job {job_id}")
+            parameter = job.cancel_parameter or job.query_parameter
+            client = await self._client()
+            await client.call(_api_request(action, {parameter: job_id}, f"job {job_id}"), ahead=True)
         return snapshot
 
     def cancel(self, job_type: str | JobType, job_id: str) -> JobSnapshot:
         """Cancel a job that has not ended, and return what it was before. May be repeated.
+
+        It goes ahead of all other calls of the process that wait for their turn within the rate limit.
 
         :param job_type: the job family
         :param job_id: the job's id
@@ -260,18 +287,11 @@ class ImsHook(BaseHook):
         :param job_params: further keys of the action's ``Params``
         :raises ImsConfigurationError: if an argument cannot be right; nothing was sent
         """
-        from airflow_provider_ims.jobs.copyright import copyright_extract_parameters  # noqa: PLC0415 - as above
+        from airflow_provider_ims.jobs.parameters import submission_parameters  # noqa: PLC0415 - as above
 
-        return self.submit(
-            COPYRIGHT_EXTRACT,
-            copyright_extract_parameters(
-                region=self.settings.region,
-                input_media=input_media,
-                algo_type=algo_type,
-                user_data=user_data,
-                job_params=job_params,
-            ),
-        ).job_id
+        given = {"input_media": input_media, "algo_type": algo_type, "user_data": user_data, "job_params": job_params}
+        parameters = submission_parameters(COPYRIGHT_EXTRACT, given, region=self.settings.region)
+        return self.submit(COPYRIGHT_EXTRACT, parameters).job_id
 
     def query_copyright_extract_job(self, job_id: str) -> JobSnapshot:
         """Poll a copyright extraction job once.
@@ -358,10 +378,6 @@ class ImsHook(BaseHook):
         if name not in _logged:
             _logged.add(name)
             log.info("%s", text)
-
-    async def _send(self, action: str, params: Mapping[str, Any], *, subject: str | None = None) -> dict[str, Any]:
-        client = await self._client()
-        return await client.call(_api_request(action, params, subject))
 
     def _query(self, wait: JobWait) -> Callable[[], Awaitable[JobSnapshot]]:
         return functools.partial(self._aquery_with_current_settings, wait.job_type, wait.job_id)
@@ -481,7 +497,7 @@ def _api_request(
 ) -> ApiRequest:
     from airflow_provider_ims.api.protocol import ApiRequest  # noqa: PLC0415 - not needed when a DAG file is parsed
 
-    body = frozenset[str]() if job_type is None else job_type.body_parameters
+    body = body_parameters_of(action) if job_type is None else job_type.body_parameters
     return ApiRequest(action, params, body_parameters=body, subject=subject)
 
 

@@ -63,14 +63,22 @@ class WaitingHook(ImsHook):
         policy = poll_until_explained if until_explained else poll_once
         return self._blocking(policy, self._query(wait), wait)
 
-    async def aleave(self, job_type: str | JobType, job_id: str, *, cancel: bool, log: Any) -> None:
-        """Asynchronous twin of :meth:`leave`."""
+    async def aleave(
+        self,
+        job_type: str | JobType,
+        job_id: str,
+        *,
+        cancel: bool,
+        log: Any,
+        timeout: float | None = None,  # noqa: ASYNC109 - of all calls together
+    ) -> None:
+        """Asynchronous twin of :meth:`leave`; a triggerer may give it more time than a worker has."""
         job = find_job_type(job_type)
         if not (cancel and job.cancel_action):
             _warn_that_job_goes_on(job, job_id, log)
             return
         try:
-            async with asyncio.timeout(CANCEL_TIMEOUT):
+            async with asyncio.timeout(CANCEL_TIMEOUT if timeout is None else timeout):
                 before = await self.acancel(job, job_id)
         except Exception as error:  # noqa: BLE001 - the last line about a job that costs money must be written
             _warn_that_job_may_go_on(job_id, error, log)
@@ -103,10 +111,11 @@ class WaitingHook(ImsHook):
 def _warn_that_job_goes_on(job_type: JobType, job_id: str, log: Any) -> None:
     why = "It is not to be cancelled" if job_type.cancel_action else f"IMS has no action that cancels a {job_type.name}"
     log.warning(
-        "This task no longer waits for job %s. %s: the job goes on, and is billed. An ImsJobSensor on its JobId can "
-        "still get the result.",
+        "This task no longer waits for job %s. %s: the job goes on, and is billed. An %s on its JobId can still get "
+        "the result.",
         job_id,
         why,
+        job_type.sensor,
     )
 
 

@@ -141,14 +141,190 @@ class SubmitArguments(BaseOperatorArguments, total=False):
     ims_conn_id: str | XComArg
 
 
-class SubmitCopyrightExtractArguments(SubmitArguments, total=False):
+class ExtractArguments(SubmitArguments, total=False):
+    """Arguments that the operators that read watermarks share."""
+
+    user_data: str | Mapping[str, Any] | XComArg | None
+    job_params: Mapping[str, Any] | XComArg | None
+    no_watermark_after: Duration | None
+
+
+class SubmitCopyrightExtractArguments(ExtractArguments, total=False):
     """Arguments of the operator for copyright watermarks."""
 
     input_media: Media | XComArg
     algo_type: str | XComArg | None
+
+
+class ProcessingArguments(SubmitArguments, total=False):
+    """Arguments that the operators of most processing jobs share."""
+
+    job_name: str | XComArg | None
+    schedule_config: str | Mapping[str, Any] | XComArg | None
+    user_data: str | Mapping[str, Any] | XComArg | None
+
+
+class SubmitMediaInfoArguments(ProcessingArguments, total=False):
+    """Arguments of :class:`~airflow_provider_ims.operators.processing.ImsSubmitMediaInfoJobOperator`."""
+
+    input_media: Media | XComArg
+
+
+class SubmitMediaConvertArguments(SubmitArguments, total=False):
+    """Arguments of :class:`~airflow_provider_ims.operators.processing.ImsSubmitMediaConvertJobOperator`."""
+
+    config: str | Mapping[str, Any] | XComArg
+    pipeline_id: str | XComArg | None
+    user_data: str | Mapping[str, Any] | XComArg | None
+
+
+class SubmitTranscodeArguments(ProcessingArguments, total=False):
+    """Arguments of :class:`~airflow_provider_ims.operators.processing.ImsSubmitTranscodeJobOperator`."""
+
+    input_group: str | Sequence[Mapping[str, Any]] | XComArg
+    output_group: str | Sequence[Mapping[str, Any]] | XComArg
+
+
+class SubmitSnapshotArguments(ProcessingArguments, total=False):
+    """Arguments of :class:`~airflow_provider_ims.operators.processing.ImsSubmitSnapshotJobOperator`."""
+
+    input_media: Media | XComArg
+    output_media: str | XComArg
+    template_config: str | Mapping[str, Any] | XComArg
+
+
+class SubmitDnaArguments(SubmitArguments, total=False):
+    """Arguments of :class:`~airflow_provider_ims.operators.dna.ImsSubmitDnaJobOperator`."""
+
+    input_media: Media | XComArg
+    dna_db_id: str | XComArg
+    primary_key: str | XComArg
+    config: str | Mapping[str, Any] | XComArg | None
+    template_id: str | XComArg | None
+    pipeline_id: str | XComArg | None
+    user_data: str | Mapping[str, Any] | XComArg | None
+    cancel_on_kill: bool
+
+
+class SubmitMediaProducingArguments(SubmitArguments, total=False):
+    """Arguments of :class:`~airflow_provider_ims.operators.producing.ImsSubmitMediaProducingJobOperator`."""
+
+    output_media_config: str | Mapping[str, Any] | XComArg
+    timeline: str | Mapping[str, Any] | XComArg | None
+    project_id: str | XComArg | None
+    template_id: str | XComArg | None
+    clips_param: str | Mapping[str, Any] | XComArg | None
+    output_media_target: str | XComArg | None
+    editing_produce_config: str | Mapping[str, Any] | XComArg | None
+    media_metadata: str | Mapping[str, Any] | XComArg | None
+    user_data: str | Mapping[str, Any] | XComArg | None
+
+
+class SubmitSmarttagArguments(SubmitArguments, total=False):
+    """Arguments of :class:`~airflow_provider_ims.operators.tagging.ImsSubmitSmarttagJobOperator`."""
+
+    input_media: Media | XComArg
+    template_id: str | XComArg | None
+    title: str | XComArg | None
+    content: str | XComArg | None
+    template_config: str | Mapping[str, Any] | XComArg | None
+    schedule_config: str | Mapping[str, Any] | XComArg | None
+    job_params: Mapping[str, Any] | XComArg | None
+    user_data: str | Mapping[str, Any] | XComArg | None
+
+
+class UploadMediaByUrlArguments(SubmitArguments, total=False):
+    """Arguments of :class:`~airflow_provider_ims.operators.upload.ImsUploadMediaByUrlOperator`."""
+
+    upload_urls: str | Sequence[str] | XComArg
+    upload_target_config: str | Mapping[str, Any] | XComArg | None
+    media_metadata: str | Sequence[Mapping[str, Any]] | XComArg | None
+    user_data: str | Mapping[str, Any] | XComArg | None
+
+
+class RegisterMediaInfoArguments(BaseOperatorArguments, total=False):
+    """Arguments of :class:`~airflow_provider_ims.operators.upload.ImsRegisterMediaInfoOperator`."""
+
+    input_url: str | XComArg
+    overwrite: bool | str | XComArg | None
+    media_type: str | XComArg | None
+    business_type: str | XComArg | None
+    title: str | XComArg | None
+    description: str | XComArg | None
+    cover_url: str | XComArg | None
+    media_tags: str | XComArg | None
+    cate_id: int | str | XComArg | None
+    workflow_id: str | XComArg | None
+    reference_id: str | XComArg | None
+    register_config: str | Mapping[str, Any] | XComArg | None
+    smart_tag_template_id: str | XComArg | None
+    user_data: str | Mapping[str, Any] | XComArg | None
+    region: str | XComArg | None
+    ims_conn_id: str | XComArg
+
+
+class SubmitCopyrightArguments(SubmitArguments, total=False):
+    """Arguments of :class:`~airflow_provider_ims.operators.copyright.ImsSubmitCopyrightJobOperator`."""
+
+    input_media: Media | XComArg
+    output_media: str | XComArg
+    message: str | XComArg
+    level: int | str | XComArg | None
+    start_time: int | str | XComArg | None
+    total_time: int | str | XComArg | None
+    algo_type: str | XComArg | None
+    description: str | XComArg | None
     user_data: str | Mapping[str, Any] | XComArg | None
     job_params: Mapping[str, Any] | XComArg | None
-    no_watermark_after: Duration | None
+
+
+class SubmitTraceAbArguments(SubmitArguments, total=False):
+    """Arguments of the operator for A and B streams."""
+
+    input_media: Media | XComArg
+    output_media: str | XComArg
+    level: int | str | XComArg | None
+    start_time: int | str | XComArg | None
+    total_time: int | str | XComArg | None
+    cipher_base64ed: str | XComArg | None
+    user_data: str | Mapping[str, Any] | XComArg | None
+
+
+class SubmitTraceM3u8Arguments(SubmitArguments, total=False):
+    """Arguments of the operator for the playlist of a viewer."""
+
+    trace_media_id: str | XComArg
+    trace: str | XComArg
+    output_media: str | XComArg
+    m3u8_type: str | XComArg | None
+    key_uri: str | XComArg | None
+    job_params: Mapping[str, Any] | XComArg | None
+
+
+class SubmitTraceExtractArguments(ExtractArguments, total=False):
+    """Arguments of the operator that reads trace watermarks."""
+
+    input_media: Media | XComArg
+    m3u8_type: str | XComArg | None
+
+
+class SubmitJobArguments(SubmitArguments, total=False):
+    """Arguments of the operator for jobs of any family."""
+
+    job_type: str
+    job_params: Mapping[str, Any] | XComArg | None
+    cancel_on_kill: bool
+
+
+class CallArguments(BaseOperatorArguments, total=False):
+    """Arguments of the operator for any action."""
+
+    action: str
+    action_params: Mapping[str, Any] | XComArg | None
+    result_path: str | None
+    mutates: bool
+    region: str | XComArg | None
+    ims_conn_id: str | XComArg
 
 
 class SensorArguments(BaseSensorArguments, total=False):
@@ -172,7 +348,7 @@ class JobSensorArguments(SensorArguments, total=False):
     job_type: str | XComArg
 
 
-class CopyrightExtractSensorArguments(SensorArguments, total=False):
-    """Arguments of the sensor for copyright watermarks."""
+class ExtractSensorArguments(SensorArguments, total=False):
+    """Arguments of the sensors for watermarks."""
 
     no_watermark_after: Duration | None

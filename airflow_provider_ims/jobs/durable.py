@@ -10,8 +10,6 @@ Airflow learns of the success, and the retry would submit again. A clear starts 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -311,7 +309,7 @@ class SubmissionStore:
         if job is None or _REDACTED in job.job_id:
             self._change(unexpected_job_id=find_job_id(self._job_type, response))
             return
-        self._change(at=time.time(), job_id=job.job_id, request_id=job.request_id)
+        self._change(at=time.time(), job_id=job.job_id, request_id=job.request_id, results=job.results)
         error = self._persist(self._write_job, f"The JobId is {job.job_id}", timeout=_WRITE_TIMEOUT)
         if error is not None:
             self._log.error("Job %s exists and is billed, and no retry finds it. %s", job.job_id, error.problem)
@@ -403,9 +401,7 @@ class SubmissionStore:
         record = self.record
         if record is not None and record.job_id is None and record.client_token and record.digest == request.digest:
             return record.client_token
-        number = self._attempt.number if self.is_durable else 0
-        name = json.dumps([*self._attempt.task, self._attempt.max_tries, number])
-        return hashlib.sha256(name.encode()).hexdigest()[:32]
+        return self._attempt.client_token(self._attempt.number if self.is_durable else 0)
 
     def _change(self, **changes: Any) -> None:
         if self.record is not None:

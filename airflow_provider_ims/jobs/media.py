@@ -27,15 +27,20 @@ _JOINERS = frozenset("\u200c\u200d")
 _MAX_KEY_BYTES = 1023
 _LONGEST_TEXT = 200
 """Characters of a media reference in a message."""
-_RENDERED_NOTHING = frozenset({"none", "null", "nan"})
+RENDERED_NOTHING = frozenset({"none", "null", "nan"})
+"""What a template makes of a value that is not there, in lower case."""
 _QUERY = re.compile(r"\?[^/?]*=")
 _NOT_A_PORT = re.compile(r":(?!\d+$).*")
 _LONGEST_SCHEME = 16
 
+_VOD = "vod://"
 _FORMS = (
     "Use oss://bucket/object, https://bucket.oss-<region>.aliyuncs.com/object or a media asset id "
     "(letters, digits, - and _)."
 )
+_OBJECT_FORMS = "Use oss://bucket/object or https://bucket.oss-<region>.aliyuncs.com/object."
+_SOURCE_FORMS = "Use oss://bucket/object, https://bucket.oss-<region>.aliyuncs.com/object or vod://<media id>."
+_FOLDER_FORMS = "Use oss://bucket/folder/ or https://bucket.oss-<region>.aliyuncs.com/folder/."
 
 
 def media_object(media: Media, *, region: str, name: str) -> dict[str, str]:
@@ -48,7 +53,7 @@ def media_object(media: Media, *, region: str, name: str) -> dict[str, str]:
     """
     if isinstance(media, Mapping):
         return _typed_media(media, region, name)
-    _check_text(media, name)
+    check_text(media, name)
     if "/" in media or ":" in media:
         _check_oss_url(media, region, name)
         return {"Type": "OSS", "Media": media}
@@ -56,14 +61,71 @@ def media_object(media: Media, *, region: str, name: str) -> dict[str, str]:
     return {"Type": "Media", "Media": media}
 
 
+def check_source(url: object, region: str, name: str) -> None:
+    """Refuse what cannot be the URL of an object in OSS that is there, or of media in the vendor's product VOD.
+
+    :param url: the value
+    :param region: region of the call
+    :param name: the argument's name, for messages
+    :raises ImsConfigurationError: if it is not such a URL
+    """
+    if isinstance(url, str) and url.startswith(_VOD):
+        if not _MEDIA_ID.fullmatch(url.removeprefix(_VOD)):
+            raise _refused(name, url, "which has no media id after vod://", _SOURCE_FORMS)
+        return
+    try:
+        check_text(url, name)
+        _check_oss_url(str(url), region, name)
+    except ImsConfigurationError as error:
+        problem = error.problem.replace(_FORMS, _SOURCE_FORMS)
+    else:
+        return
+    raise ImsConfigurationError(problem)
+
+
+def check_object(url: object, region: str, name: str) -> None:
+    """Refuse what cannot be the URL of an object in OSS that a job writes.
+
+    :param url: the value
+    :param region: region of the call
+    :param name: the argument's name, for messages
+    :raises ImsConfigurationError: if it is not such a URL
+    """
+    _check_output(url, region, name, _OBJECT_FORMS)
+
+
+def check_folder(url: object, region: str, name: str) -> None:
+    """Refuse what cannot be the URL of a folder in OSS that a job writes to.
+
+    :param url: the value
+    :param region: region of the call
+    :param name: the argument's name, for messages
+    :raises ImsConfigurationError: if it is not such a URL
+    """
+    if isinstance(url, str) and url.strip() and not url.endswith("/"):
+        raise _refused(name, url, "which does not end with a slash", f"IMS writes to a folder. {_FOLDER_FORMS}")
+    _check_output(url, region, name, _FOLDER_FORMS)
+
+
+def _check_output(url: object, region: str, name: str, forms: str) -> None:
+    try:
+        check_text(url, name)
+        _check_oss_url(str(url), region, name, is_folder=forms == _FOLDER_FORMS)
+    except ImsConfigurationError as error:
+        problem = error.problem.replace(_FORMS, forms).replace("reads one file", "writes one file")
+    else:
+        return
+    raise ImsConfigurationError(problem)
+
+
 def media_text(value: object) -> str:
     """Return what a job works on for logs and messages: the URL or id of the media, shortened, without secrets.
 
-    :param value: a parameter of a submission; for media, the text of the object that :func:`media_object` returns
+    :param value: a parameter of a submission; for media, the object that :func:`media_object` returns, or its JSON
     """
     text = str(value)
     with contextlib.suppress(ValueError, RecursionError):
-        match json.loads(text):
+        match value if isinstance(value, Mapping) else json.loads(text):
             case {"Media": str(media)}:
                 text = media
     scheme, separator, rest = text.partition("://")
@@ -72,6 +134,23 @@ def media_text(value: object) -> str:
         host, slash, path = _QUERY.split(rest)[0].partition("/")
         text = f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
+
+
+def oss_location(media: object) -> tuple[str, str] | None:
+    """Return bucket and object of a media reference, None if it names no object in OSS.
+
+    :param media: see :data:`Media`; of a folder, its URL
+    """
+    url = media.get("Media") if isinstance(media, Mapping) else media
+    if not isinstance(url, str):
+        return None
+    scheme, _, rest = url.partition("://")
+    host, _, key = rest.partition("/")
+    if scheme in {"http", "https"}:
+        match = _OSS_HOST.fullmatch(host)
+        host, key = (match["bucket"], unquote(key)) if match else ("", "")
+    key = key.rstrip("/")
+    return (host, key) if scheme in {"oss", "http", "https"} and host and key else None
 
 
 def _refused(name: str, value: object, fault: str, remedy: str = _FORMS) -> ImsConfigurationError:
@@ -102,7 +181,7 @@ def _typed_media(media: Mapping[str, Any], region: str, name: str) -> dict[str, 
     if media.keys() != {"Type", "Media"}:
         raise ImsConfigurationError(f"{name} has the keys {sorted(map(str, media))}. Give exactly 'Type' and 'Media'.")
     value = media["Media"]
-    _check_text(value, f"Media of {name}")
+    check_text(value, f"Media of {name}")
     match media["Type"]:
         case "OSS":
             _check_oss_url(value, region, name)
@@ -113,7 +192,13 @@ def _typed_media(media: Mapping[str, Any], region: str, name: str) -> dict[str, 
     return {"Type": media["Type"], "Media": value}
 
 
-def _check_text(value: object, name: str) -> None:
+def check_text(value: object, name: str) -> None:
+    """Refuse a value that is no text, or that a template has made of nothing.
+
+    :param value: the value
+    :param name: the argument's name, for messages
+    :raises ImsConfigurationError: if it is empty, or has characters that no URL, id or message has
+    """
     if _is_list(value):
         raise ImsConfigurationError(
             f"{name} is a list, and a job reads one file. Run one task for each: "
@@ -123,7 +208,7 @@ def _check_text(value: object, name: str) -> None:
         raise ImsConfigurationError(f"{name} is a {type(value).__name__}. {_FORMS}")
     if not value.strip():
         raise ImsConfigurationError(f"{name} is empty. {_FORMS}")
-    if value.strip().lower() in _RENDERED_NOTHING:
+    if value.strip().lower() in RENDERED_NOTHING:
         raise ImsConfigurationError(
             f"{name} is {value!r}: the template found nothing. Look at the XCom or variable that it reads. {_FORMS}"
         )
@@ -145,7 +230,7 @@ def _check_media_id(media: str, name: str) -> None:
         raise _refused(name, media, "which is neither a URL nor a media asset id")
 
 
-def _check_oss_url(media: str, region: str, name: str) -> None:
+def _check_oss_url(media: str, region: str, name: str, *, is_folder: bool = False) -> None:
     scheme, separator, rest = media.partition("://")
     if not separator or scheme not in {"oss", "http", "https"}:
         raise _refused(name, media, "which is not a URL that IMS reads")
@@ -176,7 +261,7 @@ def _check_oss_url(media: str, region: str, name: str) -> None:
             f"which names an object with {size:,} bytes in UTF-8",
             f"OSS allows at most {_MAX_KEY_BYTES:,}. {_FORMS}",
         )
-    if not key or key.endswith("/"):
+    if not is_folder and (not key or key.endswith("/")):
         raise _refused(
             name,
             media,

@@ -170,7 +170,9 @@ def finish(outcome: JobOutcome, job_type: JobType) -> Any:
             return "" if outcome.result is None and is_text else outcome.result
         case OutcomeKind.FAILED if outcome.service_state is None:
             what = "counts as failed: the last responses were all of a kind that is not documented"
-            raise _job_error(ImsJobFailedError, outcome, f"{what}{_why(outcome)}", _COUNTS_AS_FAILED)
+            raise _job_error(
+                ImsJobFailedError, outcome, f"{what}{_why(outcome)}", _COUNTS_AS_FAILED.format(job_type.sensor)
+            )
         case OutcomeKind.FAILED:
             raise _job_error(ImsJobFailedError, outcome, f"failed{_why(outcome)}", _FAILED)
         case OutcomeKind.CANCELLED:
@@ -182,38 +184,38 @@ def finish(outcome: JobOutcome, job_type: JobType) -> Any:
         case OutcomeKind.REFUSED:
             error = from_primitives(outcome.error or {})
             error.problem = f"Waiting for {outcome.job_type} {outcome.job_id} ended, {_facts(outcome)} {error.problem}"
-            error.add_advice("" if outcome.is_unknown_job else _GOES_ON)
+            error.add_advice("" if outcome.is_unknown_job else _GOES_ON.format(job_type.sensor))
             raise error
 
 
 _UNKNOWN_JOB = (
     "The service knows no such job: check the JobId, and that the region and the account are those of its submission."
 )
-_GOES_ON = "The job itself goes on, and is billed: an ImsJobSensor on its JobId can still get the result."
+_GOES_ON = "The job itself goes on, and is billed: an {} on its JobId can still get the result."
 _FAILED = "Look at the input and the arguments of the job. A new submission is a new bill."
 _COUNTS_AS_FAILED = (
-    "It may still go on: an ImsJobSensor on its JobId polls again, which costs nothing; a new submission is a new bill."
+    "It may still go on: an {} on its JobId polls again, which costs nothing; a new submission is a new bill."
 )
 _CANCELLED = "Somebody cancelled it outside of Airflow. A new submission is a new bill."
-_TIMEOUT = "Wait on with an ImsJobSensor on this JobId, which costs nothing; a new submission is a new bill."
 
 
 def _timeout_advice(outcome: JobOutcome, job_type: JobType) -> str:
     if outcome.is_unknown_job:
         return _UNKNOWN_JOB
+    wait_on = f"Wait on with an {job_type.sensor} on this JobId, which costs nothing; a new submission is a new bill."
     if outcome.response is None:
-        return f"No poll of this process got a response, so nothing is known of the job. {_TIMEOUT}"
+        return f"No poll of this process got a response, so nothing is known of the job. {wait_on}"
     if job_type.reports_state or outcome.service_state is not None:
-        return _TIMEOUT
+        return wait_on
     advice = (
         "The service reports no state for such jobs: this one may still run, may have found nothing, or may have "
-        f"failed. {_TIMEOUT}"
+        f"failed. {wait_on}"
     )
     if job_type.empty_result_option is None or outcome.accepts_empty:
         return advice
     return (
-        f"{advice} If empty responses shall mean that nothing was found, set {job_type.empty_result_option} to how "
-        f"long they must last."
+        f"{advice} If empty responses shall mean that nothing was found, set {job_type.empty_result_option} of the "
+        f"operator or of {job_type.sensor} to how long they must last."
     )
 
 
@@ -225,7 +227,8 @@ def unreadable_event(job_id: str | None, why: str) -> ImsTriggerEventError:
     """
     return ImsTriggerEventError(
         f"The triggerer's report on job {job_id or '(see the XCom job_id)'} is missing or cannot be read: {why}.",
-        advice=f"{_GOES_ON} Look at the triggerer's log. Clearing a task that submits submits a second job.",
+        advice=f"{_GOES_ON.format('ImsJobSensor')} Look at the triggerer's log. Clearing a task that submits submits a "
+        f"second job.",
         job_id=job_id,
     )
 

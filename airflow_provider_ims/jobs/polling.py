@@ -355,7 +355,7 @@ class JobWait:
         if not snapshot.is_known_state:
             what = f"the state {snapshot.service_state!r}, which is not known; it counts as running"
         elif snapshot.is_unexplained and snapshot.code is not None:
-            what = f"{self.job_type.code_path} {snapshot.code}, which is not documented"
+            what = f"the code {snapshot.code}, which is not documented"
         elif snapshot.is_unexplained:
             what = "a response of a form that is not documented"
         else:

@@ -6,8 +6,9 @@ A retry is another attempt of the task. It is refused if it would fail in the sa
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
@@ -18,6 +19,9 @@ from airflow_provider_ims.exceptions import (
     ImsSubmitUnknownError,
     to_primitives,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 OnUnknownSubmit = Literal["fail", "resubmit"]
 
@@ -56,6 +60,18 @@ def may_retry(error: ImsError, record: RecordState, on_unknown_submit: OnUnknown
             return error.is_repeatable or on_unknown_submit == "resubmit"
         case _:
             return record is not RecordState.MISSING
+
+
+@contextmanager
+def retries_without_record() -> Iterator[None]:
+    """Leave to Airflow's retries only the errors that :func:`may_retry` allows, in a task that keeps no record."""
+    try:
+        yield
+    except ImsError as error:
+        raised = for_airflow(error, RecordState.NONE)
+        if raised is error:
+            raise
+        raise raised from error.__cause__
 
 
 def for_airflow(error: ImsError, record: RecordState, on_unknown_submit: OnUnknownSubmit = "fail") -> ImsError:

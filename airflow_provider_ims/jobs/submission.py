@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -72,8 +72,8 @@ class SubmissionRequest:
 
     @property
     def client_token(self) -> str | None:
-        """``ClientToken``, None for none."""
-        return self.params.get(CLIENT_TOKEN)
+        """``ClientToken``, None for none, and for a family that ignores it: repeating its submission is not safe."""
+        return self.params.get(CLIENT_TOKEN) if self.job_type.takes_client_token else None
 
     def with_client_token(self, token: str) -> Self:
         """Return the request with a ``ClientToken``."""
@@ -110,6 +110,15 @@ class Attempt:
             clear_number=run.clear_number or 0,
         )
 
+    def client_token(self, number: int = 0) -> str:
+        """Return a ``ClientToken`` that is the same for all attempts that want the same.
+
+        :param number: number of the attempt that sent it first, if a record tells it to later attempts; else 0: then
+            all attempts between two clears of the task have the same token
+        """
+        name = json.dumps([*self.task, self.max_tries, number])
+        return hashlib.sha256(name.encode()).hexdigest()[:32]
+
 
 @dataclass(frozen=True, slots=True)
 class SubmissionRecord:
@@ -127,6 +136,7 @@ class SubmissionRecord:
     :param client_token: the request's ``ClientToken``
     :param job_id: the job's id; None until the response is there
     :param request_id: the service's id of the submission
+    :param results: what else the response has for other tasks, by XCom key
     :param unexpected_job_id: what the response has in place of a JobId, as text
     :param origin: which attempt submitted when, if a person had this attempt resume the job; else None
     :param resumed_at: when that was, in seconds since the epoch; the wait starts over then
@@ -146,6 +156,7 @@ class SubmissionRecord:
     client_token: str | None = None
     job_id: str | None = None
     request_id: str | None = None
+    results: dict[str, str] = field(default_factory=dict)
     unexpected_job_id: str | None = None
     origin: str | None = None
     resumed_at: float | None = None
@@ -174,7 +185,9 @@ class SubmissionRecord:
     @property
     def job(self) -> Submission | None:
         """The job; None while it is unknown whether there is one."""
-        return None if self.job_id is None else Submission(self.job_id, self.request_id, response={})
+        if self.job_id is None:
+            return None
+        return Submission(self.job_id, self.request_id, response={}, results=self.results)
 
     def to_value(self) -> dict[str, Any]:
         """Return the record for the store; ``state`` is for people who look at it there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 
 class JobState(StrEnum):
@@ -38,11 +38,88 @@ RUNNING_STATES = frozenset(
 )
 
 
+class Form(StrEnum):
+    """What the value of an argument must be, and how it is sent."""
+
+    MEDIA = "media"
+    """A media reference; sent as a JSON object with Type and Media."""
+    OBJECT = "object"
+    """The URL of an object in OSS that the job writes; sent as the same JSON object."""
+    FOLDER = "folder"
+    """The URL of a folder in OSS; sent as the same JSON object."""
+    SOURCE = "source"
+    """The URL of an object in OSS, or of media in the vendor's product VOD; sent as it is."""
+    URLS = "urls"
+    """The URL of a file that IMS downloads, or a list of them."""
+    TEXT = "text"
+    """A text that is not empty."""
+    WHOLE_NUMBER = "whole number"
+    SWITCH = "switch"
+    """True or False, or the same as text."""
+    CHOICE = "choice"
+    """One of some texts."""
+    JSON = "json"
+    """A mapping, or the same as JSON text."""
+    JSON_LIST = "json list"
+    """A list, or the same as JSON text."""
+    PARAMS = "params"
+    """A mapping of further keys; keys that have an argument of their own are added to it."""
+    USER_DATA = "user data"
+
+
+class Key(NamedTuple):
+    """A key of ``Params`` that has an argument of its own.
+
+    :param name: the vendor's name
+    :param argument: the argument
+    :param choices: the values that it may have
+    :param hint: what the values mean, for messages
+    """
+
+    name: str
+    argument: str
+    choices: tuple[str, ...]
+    hint: str
+
+
+class Parameter(NamedTuple):
+    """A parameter of a submission that has an argument of its own.
+
+    :param name: the vendor's name
+    :param argument: the argument
+    :param form: what the value must be
+    :param is_needed: whether the argument must be given
+    :param needed_with: an argument with which this one must be given too
+    :param limits: of a whole number, the lowest and the highest value; of a text, the fewest and the most bytes in
+        UTF-8; of URLs, their fewest and most; None for no limit
+    :param choices: of a choice, the values
+    :param keys: of ``Params``, the keys with arguments of their own
+    """
+
+    name: str
+    argument: str
+    form: Form = Form.TEXT
+    is_needed: bool = False
+    needed_with: str | None = None
+    limits: tuple[int | None, int | None] = (None, None)
+    choices: tuple[str, ...] = ()
+    keys: tuple[Key, ...] = ()
+
+
+def page(action: str) -> str:
+    """Return the vendor's page of an action.
+
+    :param action: API operation
+    """
+    return f"https://help.aliyun.com/en/ims/developer-reference/api-ice-2020-11-09-{action.lower()}"
+
+
 @dataclass(frozen=True, slots=True)
 class JobType:
     """One family of jobs: all that differs between families, as data.
 
-    All paths are JMESPath expressions.
+    All paths are JMESPath expressions, with one more function: ``parse_json(text)`` is the value of a text that is
+    JSON, and null for anything else.
 
     :param name: the family's name in IMS
     :param submit_action: API operation that creates a job
@@ -50,10 +127,16 @@ class JobType:
     :param documentation: the vendor's page of the query, or of the submission if there is no query
     :param job_id_path: the job's id in the response to the submission
     :param subject_parameter: parameter of the submission that names what the job works on, for messages
+    :param parameters: parameters of the submission that have arguments, if the family has an operator of its own
+    :param exactly_one: arguments of which exactly one must be given
     :param body_parameters: parameters of the submission that travel in the form body instead of the query string
-    :param user_data_limit: most bytes of ``UserData`` in UTF-8; None if the submission takes none
+    :param takes_user_data: whether the submission takes a ``UserData``
+    :param user_data_limit: the longest ``UserData``; None if the vendor documents no limit
+    :param user_data_unit: what the limit counts: bytes in UTF-8, or characters
     :param takes_client_token: whether the submission takes a ``ClientToken``, which makes repeating it safe
-    :param query_parameter: the job's id in the parameters of query and cancellation
+    :param submit_results: what the response to the submission has beside the id: XCom key and path of each
+    :param query_parameter: the job's id in the parameters of the query
+    :param cancel_parameter: the job's id in the parameters of the cancellation; None if it is ``query_parameter``
     :param result_kind: see :class:`ResultKind`
     :param result_path: the result in the response to the query; None for :attr:`ResultKind.NONE`
     :param result_name: XCom key of the result
@@ -63,7 +146,7 @@ class JobType:
     :param cancel_states: states that mean cancelled, in lower case
     :param running_states: states that are known to mean that the job goes on, in lower case
     :param code_path: a code that tells an error from a success; None if there is none
-    :param message_path: the text that goes with the code; None if there is none
+    :param message_path: the text that goes with the code or, without a code, with a failure; None if there is none
     :param parts_path: the parts of a job whose success can hide failed parts: a list of objects; None if there are none
     :param part_state_path: the state in a part
     :param empty_result_option: argument of operator and sensor that says how long an empty response must last to be
@@ -78,10 +161,16 @@ class JobType:
     documentation: str
     job_id_path: str
     subject_parameter: str | None = None
+    parameters: tuple[Parameter, ...] = ()
+    exactly_one: tuple[str, ...] = ()
     body_parameters: frozenset[str] = frozenset()
-    user_data_limit: int | None = 1024
+    takes_user_data: bool = True
+    user_data_limit: int | None = None
+    user_data_unit: Literal["bytes", "characters"] = "bytes"
     takes_client_token: bool = False
+    submit_results: tuple[tuple[str, str], ...] = ()
     query_parameter: str = "JobId"
+    cancel_parameter: str | None = None
     result_kind: ResultKind = ResultKind.OBJECT
     result_path: str | None = None
     result_name: str = "result"
@@ -97,6 +186,21 @@ class JobType:
     empty_result_option: str | None = None
     cancel_action: str | None = None
     regions: frozenset[str] | None = None
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The arguments for the parameters of the submission, those for keys of ``Params`` included."""
+        return tuple(name for one in self.parameters for name in (*(key.argument for key in one.keys), one.argument))
+
+    @property
+    def json_arguments(self) -> tuple[str, ...]:
+        """Those of them that are JSON, to be shown as such."""
+        return tuple(one.argument for one in self.parameters if one.form in {Form.JSON, Form.JSON_LIST, Form.PARAMS})
+
+    @property
+    def sensor(self) -> str:
+        """The sensor that waits for such jobs, with the argument that it needs for that, for messages."""
+        return f"ImsJobSensor(job_type={self.name!r})" if self.empty_result_option is None else f"Ims{self.name}Sensor"
 
     @property
     def reports_state(self) -> bool:
@@ -131,11 +235,13 @@ class Submission:
     :param job_id: the job's id
     :param request_id: the service's id of the request
     :param response: the whole response body
+    :param results: what else the response has for other tasks, by XCom key
     """
 
     job_id: str
     request_id: str | None
     response: dict[str, Any] = field(repr=False)
+    results: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 # The trigger ends at its own deadline and reports on the job. If no triggerer runs then, Airflow's scheduler ends the
 # task so much later, without a report.
 _BACKSTOP = timedelta(hours=1)
+KILL_TIMEOUT = 28.0
+"""Seconds. By default Airflow gives ``on_kill`` 30."""
 READ_TIMEOUT = 20.0
-"""Seconds. By default Airflow gives ``on_kill`` 30, and the triggerer's supervisor serves one request at a time."""
+"""Seconds of it for the state of the task: the triggerer's supervisor serves one request at a time."""
 
 
 class ImsJobTrigger(BaseTrigger):
@@ -109,6 +111,7 @@ class ImsJobTrigger(BaseTrigger):
 
     async def _leave(self) -> None:
         job_id = self.wait["job_id"]
+        until = time.monotonic() + KILL_TIMEOUT
         try:
             async with asyncio.timeout(READ_TIMEOUT):
                 still_waits = await self._task_still_waits()
@@ -126,7 +129,13 @@ class ImsJobTrigger(BaseTrigger):
             return
         hook = WaitingHook(ims_conn_id=self.ims_conn_id, region=self.region)
         try:
-            await hook.aleave(self.wait["job_type"], job_id, cancel=self.cancel_on_kill, log=self.log)
+            await hook.aleave(
+                self.wait["job_type"],
+                job_id,
+                cancel=self.cancel_on_kill,
+                log=self.log,
+                timeout=until - time.monotonic(),
+            )
         finally:
             await hook.aclose()
 

@@ -20,6 +20,7 @@ from airflow_provider_ims.exceptions import (
     ImsConnectionNotFoundError,
     ImsCredentialsError,
     ImsNotFoundError,
+    ImsRequestError,
     ImsSubmitUnknownError,
     ImsThrottledError,
     ImsTransportError,
@@ -472,6 +473,30 @@ def test_ended_job_is_not_cancelled(
     assert requested(ims_emulator) == [(QUERY_CANCELLABLE, {"JobId": "J"})]
 
 
+def test_error_of_a_call_names_the_media_without_its_signature(ims_emulator: EmulatorProcess, connect: object) -> None:
+    """The error of any submit action names what the job works on, without a query string that may hold a signature."""
+    ims_emulator.fault(
+        "SubmitSnapshotJob",
+        "answer",
+        status=400,
+        body='{"RequestId": "R", "Code": "InvalidParameter", "Message": "no"}',
+    )
+    with pytest.raises(ImsRequestError, match=r"SubmitSnapshotJob of https://host/a\.mp4 in ") as error:
+        ImsHook().call("SubmitSnapshotJob", {"Input": {"Type": "OSS", "Media": "https://host/a.mp4?Signature=canary"}})
+    assert "canary" not in str(error.value)
+
+
+@both_cancels
+def test_job_is_cancelled_by_the_parameter_of_that_action(
+    cancel: Callable[..., Any], ims_emulator: EmulatorProcess
+) -> None:
+    """A family that is queried by a list of ids is cancelled by one id."""
+    ims_emulator.fault("QueryDNAJobList", "answer", body='{"RequestId": "R", "JobList": [{"Status": "Queuing"}]}')
+    ims_emulator.fault("CancelDNAJob", "answer", body='{"RequestId": "R"}')
+    assert cancel(ImsHook(), "DNAJob", "J").service_state == "Queuing"
+    assert requested(ims_emulator) == [("QueryDNAJobList", {"JobIds": "J"}), ("CancelDNAJob", {"JobId": "J"})]
+
+
 @both_cancels
 def test_refused_cancel_is_an_error(cancel: Callable[..., Any], ims_emulator: EmulatorProcess) -> None:
     """If the service refuses to cancel, the error is raised."""
@@ -486,6 +511,6 @@ def test_refused_cancel_is_an_error(cancel: Callable[..., Any], ims_emulator: Em
 @both_cancels
 def test_watermark_job_cannot_be_cancelled(cancel: Callable[..., Any], ims_emulator: EmulatorProcess) -> None:
     """A job of a family without a cancel action is refused before any call."""
-    with pytest.raises(ImsConfigurationError, match="no action that cancels a CopyrightExtractJob: job J goes on"):
+    with pytest.raises(ImsConfigurationError, match="no action that cancels a CopyrightExtractJob"):
         cancel(ImsHook(), "CopyrightExtractJob", "J")
     assert ims_emulator.requests() == []

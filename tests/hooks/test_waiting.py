@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import Connection
 
+from airflow_provider_ims.api.rate_limit import IN_FLIGHT
 from airflow_provider_ims.connection.access_key import AccessKey
 from airflow_provider_ims.exceptions import ImsConfigurationError
 from airflow_provider_ims.hooks import waiting
@@ -216,6 +218,29 @@ def test_leave_logs_a_failed_cancellation(
     assert record.levelno == logging.WARNING
     assert "Job J could not be cancelled; it may go on, and be billed: " in record.getMessage()
     assert message in record.getMessage()
+
+
+async def test_cancellation_goes_ahead_of_polls(
+    ims_emulator: EmulatorProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While all places in flight are taken by slow polls and more of them wait, a job is cancelled in time."""
+    caplog.set_level(logging.INFO)
+    polls = 2 * IN_FLIGHT
+    ims_emulator.fault(QUERY, "slow", times=polls, seconds=2 * waiting.CANCEL_TIMEOUT)
+    ims_emulator.fault(QUERY_CANCELLABLE, "answer", body='{"RequestId": "R", "Status": "Analysing"}')
+    ims_emulator.fault(CANCEL, "answer", body='{"RequestId": "R"}')
+    hook = WaitingHook()
+    try:
+        async with asyncio.TaskGroup() as group:
+            waits = [group.create_task(hook.aquery(COPYRIGHT_EXTRACT, "J")) for _ in range(polls)]
+            await asyncio.sleep(0)
+            await hook.aleave(CANCELLABLE, "K", cancel=True, log=LOGGER)
+            assert "Cancelled job K" in caplog.text
+            assert not any(wait.done() for wait in waits)
+            for wait in waits:
+                wait.cancel()
+    finally:
+        await hook.aclose()
 
 
 @pytest.mark.parametrize("action", [QUERY_CANCELLABLE, CANCEL], ids=["query", "cancel"])

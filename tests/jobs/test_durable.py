@@ -34,7 +34,7 @@ from tests.responses import REJECTED as RESPONSES_OF_A_REJECTION
 from tests.responses import UNKNOWN, Case
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_ims.emulator.process import EmulatorProcess
 
@@ -660,12 +660,12 @@ def test_token_changes_after_a_failed_job_and_a_clear(emulator: EmulatorProcess)
 
 def test_token_of_the_caller_is_kept() -> None:
     """A ClientToken in the request is kept; else one is made, and only for families that take one."""
-    record = SubmissionStore(replace(COPYRIGHT_EXTRACT, takes_client_token=True), Attempt(), None, None)
-    assert (
-        record.start(SubmissionRequest(COPYRIGHT_EXTRACT, "r", {"ClientToken": "mine"}), wait=1).client_token == "mine"
-    )
-    tokens = {record.start(SubmissionRequest(COPYRIGHT_EXTRACT, "r", {}), wait=1).client_token for _ in range(3)}
+    family = replace(COPYRIGHT_EXTRACT, takes_client_token=True)
+    record = SubmissionStore(family, Attempt(), None, None)
+    assert record.start(SubmissionRequest(family, "r", {"ClientToken": "mine"}), wait=1).client_token == "mine"
+    tokens = {record.start(SubmissionRequest(family, "r", {}), wait=1).client_token for _ in range(3)}
     assert len(tokens) == 1
+    assert None not in tokens
     assert (
         SubmissionStore(COPYRIGHT_EXTRACT, Attempt(), None, None)
         .start(SubmissionRequest(COPYRIGHT_EXTRACT, "r", {}), wait=1)
@@ -736,7 +736,7 @@ def test_killed_task_submits_nothing(emulator: EmulatorProcess) -> None:
     """A task that is killed before its submission does not submit."""
 
     class Killed(ImsSubmitCopyrightExtractJobOperator):
-        def job_parameters(self, region: str) -> dict[str, str]:
+        def job_parameters(self, region: str) -> Mapping[str, Any]:
             self.on_kill()
             return super().job_parameters(region)
 

@@ -194,7 +194,7 @@ FAILURES: list[tuple[JobOutcome, type[ImsJobError], list[str]]] = [
         [
             "counts as failed: the last responses were all of a kind that is not documented",
             "(code 403, message 'no')",
-            "It may still go on: an ImsJobSensor on its JobId polls again",
+            "It may still go on: an ImsCopyrightExtractJobSensor on its JobId polls again",
             "a new submission is a new bill",
         ],
     ),
@@ -210,14 +210,14 @@ FAILURES: list[tuple[JobOutcome, type[ImsJobError], list[str]]] = [
             "has not ended in time",
             "The last poll failed: no route.",
             "may still run, may have found nothing, or may have failed",
-            "Wait on with an ImsJobSensor on this JobId",
+            "Wait on with an ImsCopyrightExtractJobSensor on this JobId",
             "set no_watermark_after",
         ],
     ),
     (
         outcome(OutcomeKind.TIMEOUT, service_state="Pondering"),
         ImsJobTimeoutError,
-        ["has not ended in time (state 'Pondering')", "Wait on with an ImsJobSensor on this JobId"],
+        ["has not ended in time (state 'Pondering')", "Wait on with an ImsCopyrightExtractJobSensor on this JobId"],
     ),
 ]
 
@@ -288,7 +288,7 @@ def test_refused_wait_raises_the_original_error() -> None:
     for text in [
         *FACTS,
         "Query was refused. Check. The job itself goes on, and is billed",
-        "ImsJobSensor on its JobId",
+        "ImsCopyrightExtractJobSensor on its JobId",
     ]:
         assert text in str(error)
     assert str(error) == f"{error.problem} {error.advice}"

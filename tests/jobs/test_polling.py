@@ -408,7 +408,7 @@ def test_unknown_code_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
         take_in(wait, ERROR_CODE)
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
-    assert "Job J has StatusCode 403, which is not documented. The response was: {" in warnings[0]
+    assert "Job J has the code 403, which is not documented. The response was: {" in warnings[0]
 
 
 def test_empty_response_is_the_result_from_the_given_time() -> None:

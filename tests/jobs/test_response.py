@@ -55,11 +55,11 @@ def test_response_without_job_id_is_not_a_submission(body: dict[str, Any]) -> No
     assert read_submission(COPYRIGHT_EXTRACT, body) is None
 
 
-def test_unknown_job_type_is_refused() -> None:
-    """The error about an unknown job type lists the known ones."""
+def test_job_type_is_found_by_its_name() -> None:
+    """A name is exact; anything else is refused."""
     assert find_job_type("CopyrightExtractJob") is COPYRIGHT_EXTRACT
-    with pytest.raises(ImsConfigurationError, match=r"Unknown job type 'Extract'. Known are: CopyrightExtractJob"):
-        find_job_type("Extract")
+    with pytest.raises(ImsConfigurationError, match=r"Unknown job type 'copyrightextractjob'"):
+        find_job_type("copyrightextractjob")
 
 
 def test_region_without_the_family_is_refused() -> None:

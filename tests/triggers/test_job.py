@@ -26,6 +26,7 @@ from airflow_provider_ims.exceptions import (
     ImsJobTimeoutError,
     ImsNotFoundError,
 )
+from airflow_provider_ims.hooks import waiting
 from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT, JOB_TYPES
 from airflow_provider_ims.jobs.outcome import JobOutcome, OutcomeKind, finish
@@ -336,7 +337,11 @@ async def test_kill_cancels_the_job_with_cancel_on_kill(
 async def test_kill_finishes_although_it_is_cancelled_repeatedly(
     ims_emulator: EmulatorProcess, connect: Connect, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
-    """on_kill cancels the job even if it is cancelled itself each second, as Airflow 3.3 does."""
+    """on_kill cancels the job even if it is cancelled itself each second, as Airflow 3.3 does.
+
+    It has more time for that than a worker.
+    """
+    monkeypatch.setattr(waiting, "CANCEL_TIMEOUT", 0.1)
     # An action of the emulator stands for the cancel action, because only its own actions can be slow.
     job_type = replace(COPYRIGHT_EXTRACT, name="MadeUpJob", cancel_action="QueryCopyrightJobList")
     monkeypatch.setitem(JOB_TYPES, job_type.name, job_type)
