@@ -21,7 +21,7 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-provider-ims",
         "name": CONN_NAME,
         # The link comes last: Airflow's UI shows the bare address, and adds a colon or dot that follows it to the link.
-        "description": "Copyright watermark extraction jobs of `Alibaba Cloud Intelligent Media Services (IMS) "
+        "description": "Jobs of `Alibaba Cloud Intelligent Media Services (IMS) "
         "<https://www.alibabacloud.com/help/en/ims/>`__",
         "integrations": [
             {
@@ -34,13 +34,27 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": INTEGRATION,
-                "python-modules": ["airflow_provider_ims.operators.copyright"],
+                "python-modules": [
+                    "airflow_provider_ims.operators.call",
+                    "airflow_provider_ims.operators.copyright",
+                    "airflow_provider_ims.operators.dna",
+                    "airflow_provider_ims.operators.job",
+                    "airflow_provider_ims.operators.processing",
+                    "airflow_provider_ims.operators.producing",
+                    "airflow_provider_ims.operators.tagging",
+                    "airflow_provider_ims.operators.trace",
+                    "airflow_provider_ims.operators.upload",
+                ],
             }
         ],
         "sensors": [
             {
                 "integration-name": INTEGRATION,
-                "python-modules": ["airflow_provider_ims.sensors.copyright", "airflow_provider_ims.sensors.job"],
+                "python-modules": [
+                    "airflow_provider_ims.sensors.copyright",
+                    "airflow_provider_ims.sensors.job",
+                    "airflow_provider_ims.sensors.trace",
+                ],
             }
         ],
         "triggers": [{"integration-name": INTEGRATION, "python-modules": ["airflow_provider_ims.triggers.job"]}],

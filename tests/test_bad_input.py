@@ -14,8 +14,12 @@ from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFa
 
 from airflow_provider_ims.exceptions import ImsConfigurationError, ImsConnectionNotFoundError
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
+from airflow_provider_ims.operators.job import ImsSubmitJobOperator
+from airflow_provider_ims.operators.upload import ImsRegisterMediaInfoOperator
 from airflow_provider_ims.sensors.copyright import ImsCopyrightExtractJobSensor
 from airflow_provider_ims.sensors.job import ImsJobSensor
+from airflow_provider_ims.sensors.trace import ImsTraceExtractJobSensor
+from tests.operators.typed_cases import CASES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +42,7 @@ def media(value: object) -> dict[str, Any]:
 ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
     ("empty media", media(""), "input_media is empty. Use oss://bucket/object"),
     ("blank media", media(" \n"), "input_media is empty. Use oss://bucket/object"),
-    ("no media", media(None), "input_media is a NoneType. Use oss://bucket/object"),
+    ("no media", media(None), "input_media is missing. SubmitCopyrightExtractJob needs it"),
     ("other type", media({"Type": "S3", "Media": VALID}), "Type of input_media is 'S3'. Use 'OSS' or 'Media'"),
     ("type in lower case", media({"Type": "oss", "Media": VALID}), "Type of input_media is 'oss'"),
     ("unknown key", media({"type": "OSS", "media": VALID}), "keys ['media', 'type']. Give exactly 'Type' and 'Media'"),
@@ -181,7 +185,7 @@ SENSOR: list[tuple[str, dict[str, Any], str]] = [
     ("job of nothing", {"job_id": "None"}, "job_id is 'None'. Give the JobId"),
     ("job of null", {"job_id": " null"}, "job_id is ' null'. Give the JobId"),
     ("jobs in a list", {"job_id": ["J"]}, "job_id is ['J']. Give the JobId"),
-    ("unknown family", {"job_type": "Copyright"}, "Unknown job type 'Copyright'. Known are: CopyrightExtractJob"),
+    ("unknown family", {"job_type": "Copyright"}, "Unknown job type 'Copyright'. Do you mean CopyrightExtractJob or"),
     ("family in lower case", {"job_type": "copyrightextractjob"}, "Unknown job type 'copyrightextractjob'"),
     ("no family", {"job_type": None}, "Unknown job type None"),
     (
@@ -342,20 +346,42 @@ def test_execution_timeout_of_default_args_is_checked() -> None:
         )
 
 
-KINDS: list[Any] = [ImsSubmitCopyrightExtractJobOperator, ImsJobSensor, ImsCopyrightExtractJobSensor]
+KINDS: list[Any] = [
+    *dict.fromkeys(case.kind for case in CASES),
+    ImsSubmitJobOperator,
+    ImsRegisterMediaInfoOperator,
+    ImsJobSensor,
+    ImsCopyrightExtractJobSensor,
+    ImsTraceExtractJobSensor,
+]
+EXTRACT_SENSORS = pytest.mark.parametrize(
+    "kind", [ImsCopyrightExtractJobSensor, ImsTraceExtractJobSensor], ids=lambda kind: kind.__name__
+)
 NOT_TEMPLATES = [
     (kind, name)
     for kind in KINDS
-    for name in inspect.signature(inspect.unwrap(kind.__init__)).parameters
+    for name in inspect.signature(kind).parameters
     if name not in {"self", "kwargs", *kind.template_fields}
 ]
+
+
+def needed_by(kind: Any) -> dict[str, Any]:
+    """Return values for the arguments that a class needs."""
+    parameters = inspect.signature(inspect.unwrap(kind.__init__)).parameters.values()
+    needed = {one.name: "J" for one in parameters if one.kind is one.KEYWORD_ONLY and one.default is one.empty}
+    return {**needed, **needed_family(kind)}
+
+
+def needed_family(kind: Any) -> dict[str, Any]:
+    """Return the family for the operator of any family, which cannot be mapped."""
+    return {"job_type": "SnapshotJob"} if kind is ImsSubmitJobOperator else {}
 
 
 @pytest.mark.filterwarnings("ignore:Task .* was never mapped")
 @pytest.mark.parametrize(("kind", "name"), NOT_TEMPLATES, ids=lambda value: getattr(value, "__name__", value))
 def test_template_for_another_argument_is_an_import_error(kind: Any, name: str) -> None:
     """A Jinja template or the output of a task is refused for an argument that Airflow does not render."""
-    needed = {field: "J" for field in ("input_media", "job_id") if field in kind.template_fields}
+    needed = needed_by(kind)
     with DAG("templates", schedule=None) as dag:
         output = BaseOperator(task_id="crawl").output
     for value, what in (
@@ -365,9 +391,9 @@ def test_template_for_another_argument_is_an_import_error(kind: Any, name: str) 
     ):
         message = f"{name} is {what}, and {name} is not a template. Give a value that is known when the DAG"
         with pytest.raises(ImsConfigurationError, match=message):
-            kind(task_id="task", **needed, **{name: value})
+            kind(task_id="task", **{**needed, name: value})
         with pytest.raises(ImsConfigurationError, match=message):
-            kind.partial(task_id="task", **{name: value})
+            kind.partial(task_id="task", **{**needed_family(kind), name: value})
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -376,7 +402,7 @@ def test_template_fields_are_only_assigned(kind: Any) -> None:
     with DAG("fields", schedule=None) as dag:
         output = BaseOperator(task_id="crawl").output
         fields = {name: output if number % 2 else "{{ nothing }}" for number, name in enumerate(kind.template_fields)}
-        task = kind(task_id="task", **fields)
+        task = kind(task_id="task", **needed_family(kind), **fields)
     assert {name: getattr(task, name) for name in fields} == fields
     assert dag.get_task("task").upstream_task_ids == {"crawl"}
 
@@ -384,23 +410,26 @@ def test_template_fields_are_only_assigned(kind: Any) -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_misspelt_argument_is_an_import_error(kind: Any) -> None:
     """Airflow refuses an argument that does not exist, mapped or not."""
-    needed = {field: "J" for field in ("input_media", "job_id") if field in kind.template_fields}
+    needed = needed_by(kind)
     with pytest.raises((TypeError, AirflowException), match="defferable"):
         kind(task_id="task", defferable=True, **needed)
     with pytest.raises(TypeError, match="defferable"):
-        kind.partial(task_id="task", defferable=True)
+        kind.partial(task_id="task", defferable=True, **needed_family(kind))
 
 
 @pytest.mark.parametrize(("arguments", "message"), [c[1:] for c in SENSOR_WAITING], ids=[c[0] for c in SENSOR_WAITING])
 @pytest.mark.filterwarnings("ignore:Task .* was never mapped")
 @pytest.mark.parametrize("mode", ["poke", "reschedule", "deferrable"])
-def test_wrong_wait_option_of_the_sensor_is_an_import_error(mode: str, arguments: dict[str, Any], message: str) -> None:
+@EXTRACT_SENSORS
+def test_wrong_wait_option_of_the_sensor_is_an_import_error(
+    kind: Any, mode: str, arguments: dict[str, Any], message: str
+) -> None:
     """A wrong option of a sensor's wait is refused when the DAG file is parsed, in every mode, mapped or not."""
     wait: dict[str, Any] = {"deferrable": True} if mode == "deferrable" else {"mode": mode}
     with pytest.raises(ImsConfigurationError, match=re.escape(message)):
-        ImsCopyrightExtractJobSensor(task_id="wait", job_id="J", **wait, **arguments)
+        kind(task_id="wait", job_id="J", **wait, **arguments)
     with pytest.raises(ImsConfigurationError, match=re.escape(message)):
-        ImsCopyrightExtractJobSensor.partial(task_id="wait", **wait, **arguments)
+        kind.partial(task_id="wait", **wait, **arguments)
     if "no_watermark_after" not in arguments:
         with pytest.raises(ImsConfigurationError, match=re.escape(message)):
             ImsJobSensor(task_id="wait", job_id="J", **wait, **arguments)
@@ -416,11 +445,12 @@ def test_wrong_wait_option_of_the_sensor_is_an_import_error(mode: str, arguments
     ],
     ids=str,
 )
+@EXTRACT_SENSORS
 def test_wrong_wait_option_of_the_sensor_that_is_set_later_is_refused(
-    arguments: dict[str, Any], ims_emulator: EmulatorProcess, connect: Callable[..., None]
+    kind: Any, arguments: dict[str, Any], ims_emulator: EmulatorProcess, connect: Callable[..., None]
 ) -> None:
     """An option that a cluster policy makes wrong is refused before the first poll."""
-    sensor = ImsCopyrightExtractJobSensor(task_id="wait", job_id="J")
+    sensor = kind(task_id="wait", job_id="J")
     for name, value in arguments.items():
         setattr(sensor, name, value)
     assert next(iter(arguments)) in error_of(sensor, ims_emulator)

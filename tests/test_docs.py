@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_ims import exceptions
 from airflow_provider_ims.api.protocol import ApiRequest, decode, may_have_been_carried_out
@@ -31,12 +32,20 @@ from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT, JOB_TYPES
 from airflow_provider_ims.jobs.polling import JobWait
 from airflow_provider_ims.jobs.retry import OnUnknownSubmit, RecordState, may_retry
-from airflow_provider_ims.jobs.types import JobType
+from airflow_provider_ims.jobs.types import Form, JobType
+from airflow_provider_ims.operators.base import ImsJobBaseOperator
+from airflow_provider_ims.operators.call import ImsCallOperator
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
+from airflow_provider_ims.operators.job import ImsSubmitJobOperator
+from airflow_provider_ims.operators.upload import ImsRegisterMediaInfoOperator
 from airflow_provider_ims.sensors.copyright import ImsCopyrightExtractJobSensor
 from airflow_provider_ims.sensors.job import ImsJobSensor
+from airflow_provider_ims.sensors.trace import ImsTraceExtractJobSensor
+from dev import example_page, job_types
 from tests.connection.cases import CASES_BY_TOPIC
 from tests.hooks.test_keys_at_scale import ROTATIONS
+from tests.operators.typed_cases import CASES as TYPED_CASES
+from tests.runs import AIRFLOW
 from tests.test_architecture import LAYERS, MODULES, ORDER, PACKAGE
 
 if TYPE_CHECKING:
@@ -318,8 +327,8 @@ def logged_texts() -> dict[tuple[str, ...], str]:
 def test_log_lines_have_the_level_of_the_code() -> None:
     """The table has each text that the code logs above INFO, with its level."""
     shown = {words(re.sub(r"<[^>]*>", " ", line)): level for level, line, _ in log_lines()}
-    # Errors are logged as they are, and no family of this version can be cancelled.
-    logged = {text: level for text, level in logged_texts().items() if text and "cancelled" not in text}
+    # Errors are logged as they are.
+    logged = {text: level for text, level in logged_texts().items() if text}
     assert len(logged) >= 12
     assert logged.items() <= shown.items()
 
@@ -362,12 +371,52 @@ def test_table_of_rotations_is_the_tested_one() -> None:
 
 
 def test_policy_permits_each_action() -> None:
-    """The RAM policy permits all actions of each job family, and the action of the connection test."""
+    """The RAM policy permits the actions of the main job family, and the action of the connection test."""
     (policy,) = [json.loads(block) for _, block in FENCE.findall(section("docs/connection.md", "## Permissions"))]
-    actions = {"QueryCopyrightJobList"}
-    for job_type in JOB_TYPES.values():
-        actions |= {job_type.submit_action, job_type.query_action or "", job_type.cancel_action or ""}
-    assert set(policy["Statement"][0]["Action"]) == {f"ice:{action}" for action in actions if action}
+    actions = (COPYRIGHT_EXTRACT.submit_action, COPYRIGHT_EXTRACT.query_action, "QueryCopyrightJobList")
+    assert policy["Statement"][0]["Action"] == [f"ice:{action}" for action in actions]
+
+
+def test_page_of_job_types_is_generated() -> None:
+    """docs/job-types.md is what ``python -m dev.job_types`` writes now."""
+    assert page("docs/job-types.md") == job_types.text()
+
+
+def test_page_of_examples_is_generated() -> None:
+    """docs/examples.md is what ``python -m dev.example_page`` writes now: text, graph and code of each example DAG."""
+    pytest.importorskip("airflow.providers.common.sql")
+    pytest.importorskip("airflow.providers.http")
+    assert page("docs/examples.md") == example_page.text()
+
+
+def test_page_of_examples_has_the_code_of_the_files() -> None:
+    """The page quotes each DAG file without a change: all but its docstring, its imports and its last line."""
+    quoted = [code for language, code in FENCE.findall(page("docs/examples.md")) if language == "python"]
+    files = [(ROOT / "example_dags" / f"{name}.py").read_text() for name in example_page.TITLES]
+    for code, file in zip(quoted, files, strict=True):
+        head, _, tail = file.partition(code)
+        assert set(head.splitlines()) > {"from __future__ import annotations"}
+        assert re.fullmatch(r"\s*example_\w+\(\)\n", tail)
+
+
+def test_readme_leads_to_each_example() -> None:
+    """The README links the section of each example, in the order of the page."""
+    anchors_of_examples = [example_page.anchor(title) for title in example_page.TITLES.values()]
+    assert re.findall(r"\]\(docs/examples\.md#([\w-]+)\)", page("README.md")) == anchors_of_examples
+
+
+def test_page_of_job_types_has_each_family() -> None:
+    """The page has each family of the catalog, with all actions that a policy must permit, and notes on no others."""
+    rows = [
+        row for heading in job_types.GROUPS for row in table(section("docs/job-types.md", f"## {heading}"), "job type")
+    ]
+    shown = {link[1]: row for row in rows if (link := re.match(r"\[(\w+)\]\(https://help\.aliyun\.com/", row[0]))}
+    assert shown.keys() == JOB_TYPES.keys()
+    for name, row in shown.items():
+        job_type = JOB_TYPES[name]
+        actions = {job_type.submit_action, job_type.query_action, job_type.cancel_action} - {None}
+        assert actions <= {code for cell in row for code in CODE.findall(cell)}
+    assert job_types.NOTES.keys() <= JOB_TYPES.keys()
 
 
 ROLE = "acs:ram::1234567890123456:role/ims"
@@ -452,7 +501,7 @@ def test_connection_problems_are_those_of_the_code() -> None:
     ("heading", "kinds"),
     [
         ("## The operator", [ImsSubmitCopyrightExtractJobOperator]),
-        ("## The sensors", [ImsJobSensor, ImsCopyrightExtractJobSensor]),
+        ("## The sensors", [ImsJobSensor, ImsCopyrightExtractJobSensor, ImsTraceExtractJobSensor]),
     ],
 )
 def test_each_argument_is_explained(heading: str, kinds: list[type]) -> None:
@@ -460,6 +509,73 @@ def test_each_argument_is_explained(heading: str, kinds: list[type]) -> None:
     arguments = {name for kind in kinds for name in inspect.signature(kind).parameters} - {"kwargs"}
     rows = table(section("docs/operators.md", heading), "argument")[1:]
     assert {name for row in rows for name in CODE.findall(row[0])} == arguments
+
+
+OPERATORS: list[Any] = [
+    *(ImsSubmitJobOperator, ImsCallOperator, ImsRegisterMediaInfoOperator),
+    *dict.fromkeys(case.kind for case in TYPED_CASES),
+]
+JOB_OPERATORS = "docs/job-operators.md"
+
+
+def own_section(kind: Any) -> str:
+    """Return the section of an operator."""
+    if kind is ImsSubmitCopyrightExtractJobOperator:
+        return section("docs/operators.md", "## The operator")
+    return section(JOB_OPERATORS, f"## {kind.__name__}")
+
+
+@pytest.mark.parametrize("kind", OPERATORS, ids=lambda kind: kind.__name__)
+def test_each_operator_is_explained(kind: Any) -> None:
+    """The section of an operator names its own arguments and no others, which are no templates, and its limits."""
+    own = set(inspect.signature(kind).parameters) - {"kwargs"}
+    if issubclass(kind, ImsJobBaseOperator):
+        own -= set(inspect.signature(ImsJobBaseOperator).parameters)
+    text = own_section(kind)
+    rows = table(text, "argument")[1:]
+    names = [name for row in rows for name in CODE.findall(row[0])]
+    if kind is ImsSubmitCopyrightExtractJobOperator:
+        assert own <= set(names)
+        return
+    assert sorted(names) == sorted(own)
+    for cells in rows:
+        for name in CODE.findall(cells[0]):
+            assert ("Not a template" in cells[1]) == (name not in kind.template_fields), name
+    if isinstance(job_type := getattr(kind, "job_type", None), JobType):
+        assert f"`{job_type.result_name}`" in text
+        limits = {one.argument: one.limits[1] for one in job_type.parameters if one.form is Form.TEXT}
+        limits |= {"user_data": job_type.user_data_limit} if job_type.takes_user_data else {}
+        meanings = {name: row[1] for row in rows for name in CODE.findall(row[0])}
+        for name, limit in limits.items():
+            said = re.search(r"at most ([\d,]+) bytes", meanings[name].lower())
+            assert (said and int(said[1].replace(",", ""))) == limit, name
+
+
+def test_list_of_operators_is_complete() -> None:
+    """The first table of the page has all operators with the keys of their results, and the README names all."""
+    rows = {re.sub(r"\[(\w+)\].*", r"\1", row[0]): row[2] for row in table(page(JOB_OPERATORS), "operator")[1:]}
+    assert rows.keys() == {kind.__name__ for kind in OPERATORS}
+    for kind in OPERATORS:
+        assert f"`{kind.__name__}`" in page("README.md")
+        if isinstance(job_type := getattr(kind, "job_type", None), JobType):
+            assert rows[kind.__name__] == f"`{job_type.result_name}`"
+
+
+@pytest.mark.filterwarnings("ignore:Task .* was never mapped")
+@pytest.mark.parametrize("kind", OPERATORS, ids=lambda kind: kind.__name__)
+def test_example_of_each_operator_is_accepted(kind: Any) -> None:
+    """The example of each operator is one of a DAG file, and creates the operator; the README has that of the first."""
+    name = "README.md" if kind is ImsSubmitCopyrightExtractJobOperator else JOB_OPERATORS
+    text = page(name) if name == "README.md" else own_section(kind)
+    example = next(code for language, code in FENCE.findall(text) if language == "python")
+    if AIRFLOW < (3, 0) and "airflow.sdk" in example:
+        pytest.skip("it imports airflow.sdk")
+    with DAG("example", schedule=None) as dag:
+        created: dict[str, Any] = {}
+        exec(compile(example, name, "exec"), created)
+    dags = [dag, *(value for value in created.values() if isinstance(value, DAG))]
+    tasks = [task for one in dags for task in one.tasks]
+    assert any(getattr(task, "operator_class", type(task)) is kind for task in tasks) or name == "README.md"
 
 
 def test_map_of_the_packages_is_complete() -> None:
@@ -494,3 +610,17 @@ def test_columns_of_a_job_family_are_explained() -> None:
     """CONTRIBUTING.md explains each column of a row of the job families."""
     rows = table(section("CONTRIBUTING.md", "## How to add a job family"), "column")[1:]
     assert {name for row in rows for name in CODE.findall(row[0])} == {one.name for one in fields(JobType)}
+
+
+def test_diff_of_a_job_family_is_that_of_the_files() -> None:
+    """Each block of lines that the diff in CONTRIBUTING.md adds is in its file as it stands."""
+    diff = section("CONTRIBUTING.md", "## How to add a job family").split("```diff\n")[1].split("```")[0]
+    files = dict(re.findall(r"^\+\+\+ b/(\S+)\n((?:\+.*\n)+)", diff, re.MULTILINE))
+    assert files.keys() == {
+        "airflow_provider_ims/jobs/editing_jobs.py",
+        "airflow_provider_ims/emulator/families/yike.py",
+        "docs/job-types.md",
+    }
+    for file, lines in files.items():
+        added = "\n".join(line[1:] for line in lines.splitlines())
+        assert added in (ROOT / file).read_text(), file

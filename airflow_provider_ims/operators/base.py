@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
 
@@ -21,11 +21,12 @@ from airflow_provider_ims.hooks.waiting import WaitingHook
 from airflow_provider_ims.jobs.arguments import (
     OPTIONAL_SWITCH,
     SWITCH,
+    AllArguments,
     check_choices,
     check_no_templates,
     with_defaults,
 )
-from airflow_provider_ims.jobs.catalog import query_action
+from airflow_provider_ims.jobs.catalog import cancel_action, check_region, query_action
 from airflow_provider_ims.jobs.durable import RecoveryPoint, SubmissionStore
 from airflow_provider_ims.jobs.outcome import OUTCOME, TRIGGER_FAILED, JobOutcome, finish, unreadable_event
 from airflow_provider_ims.jobs.polling import MAX_POLL_INTERVAL, POLL_INTERVAL, TIMEOUT, Duration, WaitOptions
@@ -52,6 +53,7 @@ _CHOICES: dict[str, Any] = {
     "wait_for_completion": OPTIONAL_SWITCH,
     "deferrable": OPTIONAL_SWITCH,
     "durable": SWITCH,
+    "cancel_on_kill": SWITCH,
     "on_unknown_submit": (("fail", "resubmit"), "'fail' or 'resubmit'"),
 }
 
@@ -59,7 +61,7 @@ _CHOICES: dict[str, Any] = {
 class ImsJobBaseOperator(BaseOperator):
     """Submit a job of one family and, if requested, wait for it.
 
-    A subclass sets its ``job_type``, and turns its arguments into the action's parameters in ``job_parameters``.
+    A subclass sets its ``job_type``, whose row says which arguments become which parameters of the action.
 
     The return value is the JobId, waited or not; the XCom ``job_id`` has it too and ``request_id`` the service's id of
     the submission, both pushed before the wait. A wait that ends well pushes the result of the job, under the name that
@@ -82,10 +84,11 @@ class ImsJobBaseOperator(BaseOperator):
     :param kwargs: those of :class:`~airflow.sdk.BaseOperator`
     """
 
-    job_type: ClassVar[JobType]
+    job_type: JobType
     cancel_on_kill: bool = False
     """Whether to cancel the job when the task is killed; an argument of families that can be cancelled."""
 
+    __signature__ = AllArguments()
     template_fields: Sequence[str] = ("region", "ims_conn_id")
     region: Template[str | None]
     ims_conn_id: Template[str]
@@ -141,9 +144,11 @@ class ImsJobBaseOperator(BaseOperator):
         """Return the parameters of the submit action, by the vendor's names.
 
         :param region: region of the call
-        :raises ImsConfigurationError: if an argument cannot be right
+        :raises ImsConfigurationError: if an argument is missing, or cannot be right
         """
-        raise NotImplementedError
+        from airflow_provider_ims.jobs.parameters import submission_parameters  # noqa: PLC0415 - not to parse a DAG file
+
+        return submission_parameters(self.job_type, vars(self), region=region)
 
     # ---- the life of a job
 
@@ -199,6 +204,15 @@ class ImsJobBaseOperator(BaseOperator):
             hook = self._hook()
             hook.leave(self.job_type, self._job_id, cancel=self.cancel_on_kill, log=self.log)
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - the provider's signature
+        """Return the objects in OSS that the job reads and writes. Airflow's OpenLineage provider calls it.
+
+        :param task_instance: the task instance
+        """
+        from airflow_provider_ims.jobs.lineage import openlineage_facets  # noqa: PLC0415 - only if it is called
+
+        return openlineage_facets(self.job_type, vars(self))
+
     # ---- its steps
 
     @contextmanager
@@ -223,12 +237,22 @@ class ImsJobBaseOperator(BaseOperator):
         try:
             region = hook.settings.region
             options = self._check(vars(self))
-            with _position(context):
+            # Before a record is begun: an error after that would advise to look for a job.
+            check_region(self.job_type, region)
+            with position_in_errors(context):
                 return SubmissionRequest(self.job_type, region, self.job_parameters(region)), options
         except (ImsConfigurationError, ImsConnectionNotFoundError):
             if self._job_id is not None:
                 self.log.warning("Job %s goes on, and is billed. It was submitted by %s", self._job_id, record)
             raise
+
+    @classmethod
+    def family(cls, given: Mapping[str, Any]) -> JobType:  # noqa: ARG003 - for a class with an argument for it
+        """Return the job family of a task.
+
+        :param given: arguments by name
+        """
+        return cls.job_type
 
     @classmethod
     def _check(cls, given: Mapping[str, Any], *, mapped: bool = False) -> WaitOptions:
@@ -237,11 +261,12 @@ class ImsJobBaseOperator(BaseOperator):
         :param given: arguments by name; a missing one has its default
         :param mapped: whether further arguments may follow when the task is mapped
         """
-        option = cls.job_type.empty_result_option
+        job_type = cls.family(given)
+        option = job_type.empty_result_option
         accept_empty_after = None if option is None else given.get(option)
         check_no_templates(given, [*_CHOICES, *_DURATIONS, *([option] if option else [])])
         options = WaitOptions.checked(
-            cls.job_type,
+            job_type,
             poll_interval=given.get("poll_interval", POLL_INTERVAL),
             max_poll_interval=given.get("max_poll_interval", MAX_POLL_INTERVAL),
             timeout=given.get("timeout", TIMEOUT),
@@ -257,7 +282,9 @@ class ImsJobBaseOperator(BaseOperator):
                 f"or leave it out.{hint}"
             )
         if waits:
-            query_action(cls.job_type)
+            query_action(job_type)
+        if given.get("cancel_on_kill"):
+            cancel_action(job_type)
         return options
 
     def _recovery_point(
@@ -356,7 +383,7 @@ class ImsJobBaseOperator(BaseOperator):
 
     def _publish(self, context: Context, job: Submission, region: str) -> None:
         link = ImsJobLink.value(self.job_type, region=region, job_id=job.job_id)
-        xcoms = {"job_id": job.job_id, "request_id": job.request_id, ImsJobLink.key: link}
+        xcoms = {"job_id": job.job_id, "request_id": job.request_id, ImsJobLink.key: link, **job.results}
         self._push(context, job.job_id, xcoms, what="id")
 
     def _push(self, context: Context, job_id: str, xcoms: Mapping[str, Any], *, what: str) -> None:
@@ -392,7 +419,7 @@ class ImsJobBaseOperator(BaseOperator):
 
 
 @contextmanager
-def _position(context: Context) -> Iterator[None]:
+def position_in_errors(context: Context) -> Iterator[None]:
     """Let an error about an argument say which of the mapped tasks has it."""
     try:
         yield

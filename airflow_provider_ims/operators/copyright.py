@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_ims.hooks.ims import ImsHook
-from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT
-from airflow_provider_ims.jobs.polling import MAX_POLL_INTERVAL, POLL_INTERVAL, TIMEOUT, Duration
+from airflow_provider_ims.jobs.catalog import COPYRIGHT, COPYRIGHT_EXTRACT
 from airflow_provider_ims.operators.base import ImsJobBaseOperator
+from airflow_provider_ims.operators.extract import ImsExtractJobBaseOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,16 +15,92 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import XComArg
 
     from airflow_provider_ims.jobs.argument_types import (
-        BaseOperatorArguments,
+        ExtractArguments,
         JobPartial,
+        SubmitArguments,
+        SubmitCopyrightArguments,
         SubmitCopyrightExtractArguments,
         Template,
     )
     from airflow_provider_ims.jobs.media import Media
-    from airflow_provider_ims.jobs.retry import OnUnknownSubmit
 
 
-class ImsSubmitCopyrightExtractJobOperator(ImsJobBaseOperator):
+class ImsSubmitCopyrightJobOperator(ImsJobBaseOperator):
+    """Submit a job that embeds an invisible copyright watermark into a video.
+
+    A wait that ends well pushes where the marked video is as ``output``. There is no token that makes a submission safe
+    to repeat: records, retries and errors are those of :class:`ImsSubmitCopyrightExtractJobOperator`.
+
+    Source: https://help.aliyun.com/en/ims/developer-reference/api-ice-2020-11-09-submitcopyrightjob
+
+    :param input_media: the video, in the region of the call: ``oss://bucket/object``,
+        ``https://bucket.oss-<region>.aliyuncs.com/object``, a media asset id, or ``{"Type": "OSS" | "Media", "Media":
+        ...}`` (templated)
+    :param output_media: URL of the marked video in OSS, in the region of the call (templated)
+    :param message: text of the watermark. The vendor documents no limit of its length. (templated)
+    :param level: channels that carry the mark: 0 (U), 1 (UV) or 2 (YUV); None leaves it to the service (templated)
+    :param start_time: where the mark begins, in seconds; None means at the beginning (templated)
+    :param total_time: The vendor contradicts itself: the page of IMS says where the mark ends, in seconds; that of its
+        predecessor MPS, and the name, say for how many seconds. Both are the same if the mark begins at 0. None marks
+        all to the end. (templated)
+    :param algo_type: ``v1`` (videos of three minutes or more, the default of the service) or ``v2`` (short ones);
+        extraction needs the same (templated)
+    :param description: free text (templated)
+    :param user_data: text, or a mapping sent as JSON, of at most 1,024 bytes in UTF-8 (templated)
+    :param job_params: further keys of the action's ``Params`` (templated)
+    :param kwargs: those of :class:`~airflow_provider_ims.operators.base.ImsJobBaseOperator`
+    """
+
+    job_type = COPYRIGHT
+
+    template_fields: Sequence[str] = (*ImsJobBaseOperator.template_fields, *COPYRIGHT.arguments)
+    input_media: Template[Media]
+    output_media: Template[str]
+    message: Template[str]
+    level: Template[int | str | None]
+    start_time: Template[int | str | None]
+    total_time: Template[int | str | None]
+    algo_type: Template[str | None]
+    description: Template[str | None]
+    user_data: Template[str | Mapping[str, Any] | None]
+    job_params: Template[Mapping[str, Any] | None]
+    template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(COPYRIGHT.json_arguments, "json")
+
+    if TYPE_CHECKING:
+
+        @classmethod
+        def partial(cls, **kwargs: Unpack[SubmitCopyrightArguments]) -> JobPartial:
+            """Return the arguments that all mapped tasks share."""
+
+    def __init__(
+        self,
+        *,
+        input_media: Media | XComArg,
+        output_media: str | XComArg,
+        message: str | XComArg,
+        level: int | str | XComArg | None = None,
+        start_time: int | str | XComArg | None = None,
+        total_time: int | str | XComArg | None = None,
+        algo_type: str | XComArg | None = None,
+        description: str | XComArg | None = None,
+        user_data: str | Mapping[str, Any] | XComArg | None = None,
+        job_params: Mapping[str, Any] | XComArg | None = None,
+        **kwargs: Unpack[SubmitArguments],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.input_media = input_media
+        self.output_media = output_media
+        self.message = message
+        self.level = level
+        self.start_time = start_time
+        self.total_time = total_time
+        self.algo_type = algo_type
+        self.description = description
+        self.user_data = user_data
+        self.job_params = job_params
+
+
+class ImsSubmitCopyrightExtractJobOperator(ImsExtractJobBaseOperator):
     """Submit a job that reads the invisible copyright watermark of a video, and wait for the text if requested.
 
     The return value is the JobId, waited or not; the XCom ``job_id`` has it too and ``request_id`` the service's id of
@@ -71,19 +146,10 @@ class ImsSubmitCopyrightExtractJobOperator(ImsJobBaseOperator):
 
     job_type = COPYRIGHT_EXTRACT
 
-    template_fields: Sequence[str] = (
-        "input_media",
-        "algo_type",
-        "user_data",
-        "job_params",
-        "region",
-        "ims_conn_id",
-    )
+    template_fields: Sequence[str] = (*ImsJobBaseOperator.template_fields, *COPYRIGHT_EXTRACT.arguments)
     input_media: Template[Media]
     algo_type: Template[str | None]
-    user_data: Template[str | Mapping[str, Any] | None]
-    job_params: Template[Mapping[str, Any] | None]
-    template_fields_renderers: ClassVar[dict[str, str]] = {"job_params": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(COPYRIGHT_EXTRACT.json_arguments, "json")
 
     if TYPE_CHECKING:
 
@@ -96,50 +162,8 @@ class ImsSubmitCopyrightExtractJobOperator(ImsJobBaseOperator):
         *,
         input_media: Media | XComArg,
         algo_type: str | XComArg | None = None,
-        user_data: str | Mapping[str, Any] | XComArg | None = None,
-        job_params: Mapping[str, Any] | XComArg | None = None,
-        wait_for_completion: bool | None = None,
-        deferrable: bool | None = None,
-        poll_interval: Duration = POLL_INTERVAL,
-        max_poll_interval: Duration = MAX_POLL_INTERVAL,
-        timeout: Duration = TIMEOUT,
-        no_watermark_after: Duration | None = None,
-        durable: bool = True,
-        on_unknown_submit: OnUnknownSubmit = "fail",
-        region: str | XComArg | None = None,
-        ims_conn_id: str | XComArg = ImsHook.default_conn_name,
-        **kwargs: Unpack[BaseOperatorArguments],
+        **kwargs: Unpack[ExtractArguments],
     ) -> None:
-        self.no_watermark_after = no_watermark_after  # first, because the base class checks it
-        super().__init__(
-            wait_for_completion=wait_for_completion,
-            deferrable=deferrable,
-            poll_interval=poll_interval,
-            max_poll_interval=max_poll_interval,
-            timeout=timeout,
-            durable=durable,
-            on_unknown_submit=on_unknown_submit,
-            region=region,
-            ims_conn_id=ims_conn_id,
-            **kwargs,
-        )
+        super().__init__(**kwargs)
         self.input_media = input_media
         self.algo_type = algo_type
-        self.user_data = user_data
-        self.job_params = job_params
-
-    def job_parameters(self, region: str) -> dict[str, str]:
-        """Return the parameters of ``SubmitCopyrightExtractJob``.
-
-        :param region: region of the call
-        :raises ImsConfigurationError: if an argument cannot be right
-        """
-        from airflow_provider_ims.jobs.copyright import copyright_extract_parameters  # noqa: PLC0415 - not to parse a DAG file
-
-        return copyright_extract_parameters(
-            region=region,
-            input_media=self.input_media,
-            algo_type=self.algo_type,
-            user_data=self.user_data,
-            job_params=self.job_params,
-        )

@@ -19,6 +19,7 @@ from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.jobs.polling import JobWait
 from airflow_provider_ims.sensors.copyright import ImsCopyrightExtractJobSensor
 from airflow_provider_ims.sensors.job import ImsJobSensor
+from airflow_provider_ims.sensors.trace import ImsTraceExtractJobSensor
 from airflow_provider_ims.triggers.job import ImsJobTrigger
 
 if TYPE_CHECKING:
@@ -64,6 +65,17 @@ def failed_job_id(ims_emulator: EmulatorProcess, connect: Callable[..., None]) -
     return ImsHook().submit_copyright_extract_job(MEDIA)
 
 
+EXTRACT_SENSORS = pytest.mark.parametrize(
+    "kind", [ImsCopyrightExtractJobSensor, ImsTraceExtractJobSensor], ids=lambda kind: kind.__name__
+)
+
+
+def extraction(emulator: EmulatorProcess, kind: Any, **media: Any) -> str:
+    """Submit an extraction of the family of a sensor, and return its JobId."""
+    emulator.put_media(MEDIA, processing_time=0, **media)
+    return ImsHook().submit(kind.family, {"Input": {"Type": "OSS", "Media": MEDIA}}).job_id
+
+
 def deferral(sensor: ImsJobSensor) -> tuple[ImsJobTrigger, TaskDeferred]:
     with pytest.raises(TaskDeferred) as deferred:
         run(sensor)
@@ -72,9 +84,13 @@ def deferral(sensor: ImsJobSensor) -> tuple[ImsJobTrigger, TaskDeferred]:
     return trigger, deferred.value
 
 
-def test_deferral_passes_the_arguments_to_the_trigger(job_id: str) -> None:
+@EXTRACT_SENSORS
+def test_deferral_passes_the_arguments_to_the_trigger(
+    kind: Any, ims_emulator: EmulatorProcess, connect: Callable[..., None]
+) -> None:
     """The trigger gets the options of the sensor, and its count of polls includes that of the sensor."""
-    sensor = ImsCopyrightExtractJobSensor(
+    job_id = extraction(ims_emulator, kind)
+    sensor = kind(
         task_id="wait",
         job_id=job_id,
         deferrable=True,
@@ -85,7 +101,7 @@ def test_deferral_passes_the_arguments_to_the_trigger(job_id: str) -> None:
     )
     trigger, deferred = deferral(sensor)
     wait = JobWait.from_primitives(trigger.wait)
-    assert (wait.job_type.name, wait.job_id, trigger.region) == ("CopyrightExtractJob", job_id, "cn-shanghai")
+    assert (wait.job_type, wait.job_id, trigger.region) == (kind.family, job_id, "cn-shanghai")
     assert (wait.poll_interval, wait.max_poll_interval, wait.polls) == (20, 120, 1)
     assert wait.deadline == wait.since + 3600
     assert wait.accept_empty_from == wait.since + 1800
@@ -119,11 +135,12 @@ def test_execution_timeout_counts_while_deferred(job_id: str) -> None:
     assert wait.deadline - wait.since == pytest.approx(540, abs=5)
 
 
-def test_execution_timeout_does_not_shorten_a_wait_in_reschedule_mode() -> None:
+@EXTRACT_SENSORS
+def test_execution_timeout_does_not_shorten_a_wait_in_reschedule_mode(kind: Any) -> None:
     """Airflow counts execution_timeout for each start of a sensor that comes back: it says nothing of the wait."""
 
-    def sensor(mode: Any) -> ImsCopyrightExtractJobSensor:
-        return ImsCopyrightExtractJobSensor(
+    def sensor(mode: Any) -> Any:
+        return kind(
             task_id="wait", job_id="J", mode=mode, no_watermark_after=3600, execution_timeout=timedelta(minutes=10)
         )
 
@@ -236,3 +253,42 @@ def test_result_and_link_are_pushed(ims_emulator: EmulatorProcess, connect: Call
     without_push = TaskInstance()
     assert run(ImsJobSensor(task_id="wait", job_id=job_id, do_xcom_push=False), without_push) == "(c) Studio"
     assert without_push.xcoms == {}
+
+
+@EXTRACT_SENSORS
+def test_text_of_the_family_is_returned(kind: Any, ims_emulator: EmulatorProcess, connect: Callable[..., None]) -> None:
+    """A sensor for watermarks returns the text of its own family, and pushes it under the name of that family."""
+    job_id = extraction(ims_emulator, kind, watermark="(c) Studio", trace="viewer 7")
+    ti = TaskInstance()
+    text = {"watermark": "(c) Studio", "trace": "viewer 7"}[kind.family.result_name]
+    assert run(kind(task_id="wait", job_id=job_id), ti) == ti.xcoms[kind.family.result_name] == text
+    assert ti.xcoms["outcome"] == "found"
+
+
+@EXTRACT_SENSORS
+def test_no_watermark_after_makes_empty_responses_the_result(
+    kind: Any, ims_emulator: EmulatorProcess, connect: Callable[..., None]
+) -> None:
+    """Empty responses for no_watermark_after mean that there is no watermark: the text is empty, and pushed."""
+    job_id = extraction(ims_emulator, kind)
+    ti = TaskInstance()
+    sensor = kind(task_id="wait", job_id=job_id, no_watermark_after=0.3, poke_interval=0.1, timeout=30)
+    assert run(sensor, ti) == ti.xcoms[kind.family.result_name] == ""
+    assert ti.xcoms["outcome"] == "assumed_not_found"
+
+
+@EXTRACT_SENSORS
+def test_advice_of_a_timeout_names_the_sensor_of_the_family(
+    kind: Any, ims_emulator: EmulatorProcess, connect: Callable[..., None]
+) -> None:
+    """ImsJobSensor has no no_watermark_after: for a family without a state, its error names the sensor that has it."""
+    job_id = extraction(ims_emulator, kind)
+    sensor = ImsJobSensor(task_id="wait", job_id=job_id, job_type=kind.family.name, poke_interval=0.1, timeout=0.3)
+    with pytest.raises(ImsJobTimeoutError) as caught:
+        run(sensor)
+    message = str(caught.value)
+    assert f"Wait on with an {kind.__name__} on this JobId" in message
+    assert message.endswith(
+        "If empty responses shall mean that nothing was found, set no_watermark_after of the operator or of "
+        f"{kind.__name__} to how long they must last."
+    )

@@ -9,9 +9,18 @@ from typing import Any
 
 from airflow.sdk import DAG, BaseOperator, TriggerRule, XComArg
 
-from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
+from airflow_provider_ims.operators.call import ImsCallOperator
+from airflow_provider_ims.operators.copyright import (
+    ImsSubmitCopyrightExtractJobOperator,
+    ImsSubmitCopyrightJobOperator,
+)
+from airflow_provider_ims.operators.dna import ImsSubmitDnaJobOperator
+from airflow_provider_ims.operators.job import ImsSubmitJobOperator
+from airflow_provider_ims.operators.processing import ImsSubmitMediaConvertJobOperator
+from airflow_provider_ims.operators.upload import ImsRegisterMediaInfoOperator, ImsUploadMediaByUrlOperator
 from airflow_provider_ims.sensors.copyright import ImsCopyrightExtractJobSensor
 from airflow_provider_ims.sensors.job import ImsJobSensor
+from airflow_provider_ims.sensors.trace import ImsTraceExtractJobSensor
 
 MEDIA = "oss://rights-evidence/clip.mp4"
 
@@ -88,7 +97,26 @@ with DAG("right", schedule=None) as dag:
     accepts_text(extract.output["watermark"])
     ImsSubmitCopyrightExtractJobOperator.partial(task_id="dicts").expand_kwargs([{"input_media": MEDIA}])
     ImsJobSensor.partial(task_id="each", deferrable=True).expand(job_id=extract.output)
+    ImsSubmitCopyrightJobOperator(
+        task_id="mark", input_media=crawl.output, output_media=MEDIA, message="{{ ds }}", level="{{ params.level }}"
+    )
+    ImsSubmitMediaConvertJobOperator(task_id="text_of_json", config="{{ params.config | tojson }}", deferrable=True)
+    ImsSubmitMediaConvertJobOperator.partial(task_id="convert_all", timeout=60).expand(config=crawl.output)
+    ImsSubmitDnaJobOperator(
+        task_id="dna", input_media=MEDIA, dna_db_id="d", primary_key=crawl.output, config={"a": 1}, cancel_on_kill=True
+    )
+    ImsUploadMediaByUrlOperator(task_id="upload", upload_urls=[MEDIA], media_metadata=[{"Title": "a"}], retries=1)
+    asset = ImsRegisterMediaInfoOperator(task_id="register", input_url=MEDIA, overwrite=True, cate_id="{{ params.c }}")
+    accepts_text(asset.output)
+    ImsRegisterMediaInfoOperator.partial(task_id="registers", overwrite=True).expand(input_url=crawl.output)
+    ImsSubmitJobOperator(task_id="any", job_type="SnapshotJob", job_params={"Input": {}}, durable=False)
+    ImsSubmitJobOperator.partial(task_id="each_any", job_type="SnapshotJob").expand(job_params=[{"Input": {}}])
+    called = ImsCallOperator(task_id="call", action="GetMediaInfo", action_params=crawl.output, result_path="MediaInfo")
+    accepts_text(called.output)
+    ImsCallOperator.partial(task_id="calls", action="GetMediaInfo").expand(action_params=[{"MediaId": "a"}])
     ImsCopyrightExtractJobSensor.partial(task_id="each_text", no_watermark_after=60).expand(job_id=extract.output)
+    accepts_text(ImsTraceExtractJobSensor(task_id="viewer", job_id="J", no_watermark_after=60).output)
+    ImsTraceExtractJobSensor.partial(task_id="viewers", no_watermark_after=60).expand(job_id=crawl.output)
 
 
 class Watched(ImsSubmitCopyrightExtractJobOperator):
