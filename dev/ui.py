@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 from airflow_provider_ims.connection.fields import CONN_FIELDS
 from airflow_provider_ims.emulator.process import EmulatorProcess
 from dev.console import Interrupted, echo, stop_on_signals
-from dev.demo import VIDEOS
+from dev.examples import connections, prepare
 from dev.sandbox import EXAMPLE_DAGS, AirflowSandbox
 from dev.standalone import StandaloneAirflow
+from dev.web_server import WebServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,9 +32,8 @@ def airflow_with_emulator(
     :param set_up: called before Airflow starts; returns further environment variables of Airflow
     """
     echo("Starting the IMS emulator ...")
-    with EmulatorProcess() as emulator, AirflowSandbox() as sandbox:
-        for media, (duration, watermark) in VIDEOS.items():
-            emulator.put_media(media, duration=duration, watermark=watermark)
+    with EmulatorProcess() as emulator, WebServer() as web, AirflowSandbox() as sandbox:
+        prepare(emulator, web)
         echo("Creating a temporary Airflow (AIRFLOW_HOME and SQLite database in a temporary directory) ...")
         sandbox.migrate()
         examples = sorted(EXAMPLE_DAGS.glob("*.py"))
@@ -45,6 +45,8 @@ def airflow_with_emulator(
             try:
                 # Stored in the database, because the UI does not list connections from environment variables.
                 airflow.tell("POST", "/connections", _connection(emulator))
+                for name, text in connections(sandbox.home, web).items():
+                    airflow.tell("POST", "/connections", {"connection_id": name, **json.loads(text)})
                 # The DAG id of an example is its file name.
                 for example in examples:
                     airflow.wait_for_dag(example.stem)
@@ -73,7 +75,7 @@ def ui() -> None:
         echo(f"""
 Airflow   {airflow.url}
           user {airflow.username}, password {airflow.password}
-          Admin > Connections has {CONNECTION_ID}; trigger one of the example DAGs under Dags
+          Admin > Connections has what the example DAGs need; trigger one of them under Dags
           your own DAG files go to {airflow.sandbox.dags}
 Emulator  {emulator.endpoint}, region {emulator.region}
           access key ID {emulator.access_key_id}, secret {emulator.access_key_secret}

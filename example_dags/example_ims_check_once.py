@@ -5,7 +5,9 @@ submit it. Here, a run first claims the videos in a table whose primary key is t
 run.
 
 Needs the connections `ims_default` (Admin > Connections > Alibaba Cloud IMS) and `rights_db` (any database of Airflow's
-SQL providers that knows ON CONFLICT, such as PostgreSQL or SQLite).
+SQL providers that knows ON CONFLICT, such as PostgreSQL or SQLite), and videos in a bucket of the region.
+
+Costs one CopyrightExtractJob for each video that no run has checked, billed per minute of video.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Submit one watermark extraction job for each suspected copy, and pass the JobIds to the next task.
 
 Needs the connection `ims_default` (Admin > Connections > Alibaba Cloud IMS) and three videos in a bucket of its region.
-Each run submits three jobs, and each job is billed per minute of video.
+
+Costs three CopyrightExtractJobs, billed per minute of video.
 """
 
 from __future__ import annotations

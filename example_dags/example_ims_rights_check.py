@@ -1,7 +1,11 @@
 """Read the copyright watermark of one file, and branch on its text: ours, another owner's, or none.
 
-Trigger it with the file as parameter `media`. Needs the connection `ims_default` (Admin > Connections > Alibaba Cloud
-IMS). Each run is one job, billed per minute of video.
+Trigger it with the file as parameter `media`. One task submits the job, and a sensor waits for it: other tasks can use
+the JobId meanwhile.
+
+Needs the connection `ims_default` (Admin > Connections > Alibaba Cloud IMS) and a video in a bucket of its region.
+
+Costs one CopyrightExtractJob, billed per minute of video.
 """
 
 from __future__ import annotations

@@ -161,9 +161,10 @@ class Run:
         self.airflow.clear(self.dag_id, self.run_id, TASK)
 
     def jobs(self) -> list[dict[str, Any]]:
-        """Return the jobs on the DAG's video, the oldest first."""
-        return [job for job in self.emulator.jobs() if job["media"] == self.media]
+        """Return the jobs on the DAG's video, or that name it in their UserData, the oldest first."""
+        return [job for job in self.emulator.jobs() if self.media in {job["media"], job["user_data"]}]
 
     def billed(self) -> list[str]:
         """Return the JobIds on the bill for the DAG's video."""
-        return [line["job_id"] for line in self.emulator.bill()["lines"] if line["media"] == self.media]
+        ids = {job["job_id"] for job in self.jobs()}
+        return [line["job_id"] for line in self.emulator.bill()["lines"] if line["job_id"] in ids]

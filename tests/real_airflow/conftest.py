@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from dev.examples import connections
 from dev.sandbox import EXAMPLE_DAGS, AirflowSandbox
+from dev.web_server import WebServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,10 +17,18 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def migrated(ims_emulator_process: EmulatorProcess) -> Iterator[AirflowSandbox]:
+def web() -> Iterator[WebServer]:
+    """Return a web server for the examples."""
+    with WebServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated(ims_emulator_process: EmulatorProcess, web: WebServer) -> Iterator[AirflowSandbox]:
     """Migrate the database once. Tests use :func:`airflow`."""
     with AirflowSandbox({"AIRFLOW_CONN_IMS_DEFAULT": ims_emulator_process.connection_json()}) as sandbox:
-        sandbox.env["AIRFLOW_CONN_RIGHTS_DB"] = json.dumps({"conn_type": "sqlite", "host": f"{sandbox.home}/rights.db"})
+        for name, text in connections(sandbox.home, web).items():
+            sandbox.env[f"AIRFLOW_CONN_{name.upper()}"] = text
         for path in EXAMPLE_DAGS.glob("*.py"):
             sandbox.add_dag(path)
         sandbox.migrate()

@@ -31,7 +31,7 @@ def test_providers_list_has_the_provider(airflow: AirflowSandbox) -> None:
     """The provider is listed with its version."""
     (ours,) = [row for row in rows(airflow, "providers", "list") if row["package_name"] == "airflow-provider-ims"]
     assert ours["version"] == airflow_provider_ims.__version__
-    assert "Copyright watermark" in ours["description"]
+    assert "Jobs of Alibaba Cloud Intelligent Media Services (IMS)" in ours["description"]
 
 
 def test_providers_get_has_all_parts(airflow: AirflowSandbox) -> None:

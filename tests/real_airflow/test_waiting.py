@@ -87,7 +87,7 @@ def check_facts(message: str, job_id: str, scenario: Scenario, queries: int | No
     """
     for text in (job_id, *scenario.message):
         assert text in message
-    assert any(advice in message for advice in ("ImsJobSensor", "new bill", "Check the JobId"))  # what to do
+    assert any(advice in message for advice in ("Sensor on its JobId", "new bill", "Check the JobId"))  # what to do
     if scenario.breaks_event:  # the facts are lost with the event
         return
     facts = re.search(r"after (?P<polls>\d+) polls? in [\d.]+ s\. Last response: (none|.+RequestId [\w-]+)", message)
