@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tests.chaos.families import STATELESS, WITH_CANCEL, WITH_PARTS, WITH_TOKEN, Family
+
 
 class Point(StrEnum):
     """Where the first attempt of a task crashes."""
@@ -60,29 +62,37 @@ class Crash:
     :param way: what the task does with its job
     :param resubmits: whether the task submits again if the outcome of the submission is unknown
     :param durable: whether the task records its submission
+    :param family: the family of the job
     """
 
     point: Point
     way: Way
     resubmits: bool = False
     durable: bool = True
+    family: Family = STATELESS
 
     @property
     def dag_id(self) -> str:
         """The id of the DAG for this row."""
         resubmits = "_resubmits" if self.resubmits else ""
-        return f"{self.point}_{self.way}{resubmits}{'' if self.durable else '_not_durable'}"
+        family = "" if self.family is STATELESS else f"_{self.family}"
+        return f"{self.point}_{self.way}{resubmits}{'' if self.durable else '_not_durable'}{family}"
 
     @property
     def jobs(self) -> int:
         """How many jobs are billed at the end."""
-        unknown = self.point in UNKNOWN
+        unknown = self.point in UNKNOWN and not self.has_token
         return 2 if not self.durable or (unknown and self.resubmits) else 1
+
+    @property
+    def has_token(self) -> bool:
+        """Whether a submission is repeated with the same ClientToken."""
+        return self.family.job_type.takes_client_token
 
     @property
     def is_unknown(self) -> bool:
         """Whether the task fails with ImsSubmitUnknownError."""
-        return self.point in UNKNOWN and self.durable and not self.resubmits
+        return self.point in UNKNOWN and self.durable and not self.resubmits and not self.has_token
 
     @property
     def attempts(self) -> int:
@@ -109,7 +119,17 @@ WITHOUT_RECORD = [
     Crash(Point.POLLING, Way.SYNC, durable=False),
     Crash(Point.BEFORE_DEFER, Way.DEFER, durable=False),
 ]
-CRASHES = [*WITH_RECORD, *WITHOUT_RECORD]
+OTHER_FAMILIES = [
+    # What differs from the first family: a ClientToken, parts, and a cancel action that a crash must not lead to.
+    Crash(Point.BEFORE_RESPONSE, Way.SYNC, family=WITH_TOKEN),
+    Crash(Point.BEFORE_RECORD, Way.DEFER, family=WITH_TOKEN),
+    Crash(Point.BEFORE_RECORD, Way.SYNC, family=WITH_PARTS),
+    Crash(Point.BEFORE_DEFER, Way.DEFER, family=WITH_PARTS),
+    Crash(Point.BEFORE_RECORD, Way.SUBMIT, family=WITH_CANCEL),
+    Crash(Point.POLLING, Way.SYNC, family=WITH_CANCEL),
+    Crash(Point.DEFERRED, Way.DEFER, family=WITH_CANCEL),
+]
+CRASHES = [*WITH_RECORD, *WITHOUT_RECORD, *OTHER_FAMILIES]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The operator, whose first attempt crashes or stops at a point. ``IMS_PIDS`` names the directory for process ids."""
+"""Operators whose first attempt crashes or stops at a point. ``IMS_PIDS`` names the directory for process ids."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_ims.operators.base import ImsJobBaseOperator
 from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
+from airflow_provider_ims.operators.job import ImsSubmitJobOperator
+from airflow_provider_ims.operators.processing import ImsSubmitMediaConvertJobOperator
 from tests.chaos.crash_points import Point, Step
 
 if TYPE_CHECKING:
@@ -47,8 +50,8 @@ class CrashingStore:
         self._store.set(key, value, **options)
 
 
-class CrashingOperator(ImsSubmitCopyrightExtractJobOperator):
-    """The operator, whose first attempt crashes at a point."""
+class Crashing(ImsJobBaseOperator):
+    """What lets the first attempt of an operator crash at a point; it stands before the operator among the bases."""
 
     def __init__(self, *, point: Point, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -87,6 +90,24 @@ class CrashingOperator(ImsSubmitCopyrightExtractJobOperator):
     def _crash_at(self, point: Point) -> None:
         if self._is_first and self.point is point:
             crash()
+
+
+class CrashingOperator(Crashing, ImsSubmitCopyrightExtractJobOperator):
+    """The operator, whose first attempt crashes at a point."""
+
+
+class CrashingConvertOperator(Crashing, ImsSubmitMediaConvertJobOperator):
+    """The operator for conversions, whose first attempt crashes at a point."""
+
+
+class CrashingJobOperator(Crashing, ImsSubmitJobOperator):
+    """The operator for any family, whose first attempt crashes at a point."""
+
+
+CRASHING: dict[type[ImsJobBaseOperator], type[Crashing]] = {
+    kind.__bases__[1]: kind for kind in (CrashingOperator, CrashingConvertOperator, CrashingJobOperator)
+}
+"""The crashing operator for each one."""
 
 
 class ClearingOperator(ImsSubmitCopyrightExtractJobOperator):

@@ -20,6 +20,7 @@ from airflow_provider_ims.emulator.process import EmulatorProcess
 from dev.sandbox import ROOT, AirflowSandbox
 from dev.standalone import FINAL_STATES, ApiError, StandaloneAirflow
 from tests.chaos.crash_points import CRASHES, INSTANCES, MAPPED, RUN_TYPES, Crash, Point, Way
+from tests.chaos.families import put_media
 from tests.chaos.wires import DroppedResponse, HangingHandshake, StubServer
 from tests.runs import STATE_STORES, TASK, TIMEOUT, Run, media_of, needs_a_store, state_store, whole_airflow
 
@@ -98,9 +99,7 @@ def suite(
         for crash in CRASHES:
             has_own_clock = crash.point in {Point.POLLING, Point.BEFORE_DEFER, Point.DEFERRED}
             emulator = stack.enter_context(EmulatorProcess()) if has_own_clock else ims_emulator_process
-            emulator.put_media(
-                media_of(crash.dag_id), watermark=f"(c) {crash.dag_id}", processing_time=LONG if has_own_clock else 3
-            )
+            put_media(emulator, media_of(crash.dag_id), processing_time=LONG if has_own_clock else 3)
             emulators[crash.dag_id] = emulator
             if has_own_clock:
                 connections[crash.dag_id] = emulator.connection()
@@ -123,7 +122,7 @@ def suite(
 
 @pytest.mark.parametrize("crash", CRASHES, ids=lambda crash: crash.dag_id)
 def test_crash_costs_no_second_job(crash: Crash, suite: Suite) -> None:
-    """After a crash, the task has one job with its id and watermark, or fails because the submission is unknown."""
+    """After a crash, the task has one job with its id and result, or fails because the submission is unknown."""
     run = suite.runs.get(crash.dag_id) or suite.start(crash.dag_id)
     match crash.point:
         case Point.CONNECTING | Point.BEFORE_RESPONSE:
@@ -147,14 +146,16 @@ def test_crash_costs_no_second_job(crash: Crash, suite: Suite) -> None:
     assert run.task()["try_number"] == crash.attempts, run.report()
     billed = run.billed()
     assert len(billed) == crash.jobs
+    assert "cancelled" not in {job["state"] for job in run.jobs()}
     if crash.is_unknown:
-        check_unknown_submission(run)
+        check_unknown_submission(run, crash.family.job_type.submit_action)
         return
     assert run.xcom("return_value") == run.xcom("job_id") == billed[-1]
     assert run.xcom("ims_job_link")["job_id"] == billed[-1]
     assert run.xcom("request_id")
     if crash.way is not Way.SUBMIT:
-        assert run.xcom("watermark") == f"(c) {crash.dag_id}"
+        result = run.xcom(crash.family.job_type.result_name)
+        assert crash.family.result(run.media) in json.dumps(result)
 
 
 def test_instances_and_runs_do_not_mix_their_jobs(suite: Suite) -> None:
@@ -184,12 +185,12 @@ def polls(run: Run) -> int:
     return sum(job["queries"] for job in run.jobs())
 
 
-def check_unknown_submission(run: Run) -> None:
+def check_unknown_submission(run: Run, action: str) -> None:
     """Check that the second attempt logs what is known of the unknown submission, and pushes nothing."""
     (failure,) = [line for line in run.log(2) if "ImsSubmitUnknownError" in json.dumps(line.get("error_detail"))]
     message = json.dumps(failure["error_detail"])
     for text in (
-        "It is unknown whether SubmitCopyrightExtractJob of",
+        f"It is unknown whether {action} of",
         run.media,
         "Attempt 1 of this task ended",
         "What is known: sent at 20",

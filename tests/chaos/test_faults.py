@@ -7,6 +7,7 @@ success, then with several faults of the service, the state store and the look-u
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import time
@@ -21,8 +22,8 @@ from airflow_provider_ims.emulator.faults import FaultKind
 from airflow_provider_ims.exceptions import ImsRequestError, ImsSubmitUnknownError
 from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.jobs import durable
-from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
 from tests.attempts import SimulatedTask, Store
+from tests.chaos.families import OTHERS, STATELESS, Family, put_media
 from tests.chaos.object_store import ObjectStorage, object_storage
 from tests.responses import REJECTED, UNKNOWN
 from tests.runs import AIRFLOW
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_ims.emulator.process import EmulatorProcess
 
-SUBMIT, QUERY = "SubmitCopyrightExtractJob", "QueryCopyrightExtractJob"
+SUBMIT, QUERY = "submit", "query"
 WAYS: dict[str, dict[str, Any]] = {
     "sync": {"wait_for_completion": True, "deferrable": False},
     "defer": {"deferrable": True},
@@ -42,9 +43,16 @@ WAYS: dict[str, dict[str, Any]] = {
 PLACES = list(product([SUBMIT, QUERY], [1, 2, 5]))
 """The action, and which of its calls has the fault."""
 TASKS = 5
+FEW_PLACES, FEW_TASKS, FEW_SEEDS = list(product([SUBMIT, QUERY], [1, 2])), 2, 50
+"""Those of the other families: what they share with the first one is tested with that, and one seed in so many."""
 HAS_OBJECT_STORAGE = AIRFLOW >= (3, 3)
 """Whether Airflow has a state store, and so a backend for it. Then each second seed runs on it."""
 SEEDS = range(int(os.environ.get("IMS_SEEDS", "150")))
+RUNS = [
+    *((STATELESS, seed) for seed in SEEDS),
+    *((family, seed) for family in OTHERS for seed in SEEDS[: -(-len(SEEDS) // FEW_SEEDS)]),
+]
+"""Each family with its seeds."""
 
 # Part of the calls to an unreliable state store that fail, and of its writes that are slow.
 STORE_FAILURES = 0.1
@@ -127,10 +135,6 @@ def media_of(number: int) -> str:
     return f"oss://suspects/clip-{number}.mp4"
 
 
-def text_of(number: int) -> str:
-    return f"(c) Studio {number}"
-
-
 def unreliable(store: Store, rng: random.Random) -> Store:
     """Have the calls of a state store be slow or fail now and then."""
     for call, number in product(["get", "set", "delete"], range(1, 12)):
@@ -153,30 +157,37 @@ def run_tasks(
     rng: random.Random,
     emulator: EmulatorProcess,
     make_store: Callable[[], Store] = Store,
+    *,
+    family: Family = STATELESS,
 ) -> None:
     """Run all tasks, and check their outcomes."""
     emulator.reset()
-    for number in range(TASKS):
-        emulator.put_media(media_of(number), watermark=text_of(number), processing_time=0.05)
+    videos = [media_of(number) for number in range(TASKS if family is STATELESS else FEW_TASKS)]
+    actions = {SUBMIT: family.job_type.submit_action, QUERY: str(family.job_type.query_action)}
+    for media in videos:
+        put_media(emulator, media, processing_time=0.05)
     for fault in faults:
-        emulator.fault(fault.action, fault.kind, nth=fault.nth, times=fault.times, **fault.options(rng))
-    tasks = [make_task(number, way, make_store()) for number in range(TASKS)]
+        emulator.fault(actions[fault.action], fault.kind, nth=fault.nth, times=fault.times, **fault.options(rng))
+    tasks = [make_task(family, number, way, make_store()) for number in range(len(videos))]
     states = [task.run(retry_delay=RETRY_DELAY) for task in tasks]
     wait_for_late_requests(emulator)
-    bill = [line["media"] for line in emulator.bill()["lines"]]
-    may_be_unknown = any(fault.action == SUBMIT and fault.kind in LOSE_THE_RESPONSE for fault in faults)
-    for number, (task, state) in enumerate(zip(tasks, states, strict=True)):
-        billed = bill.count(media_of(number))
+    all_jobs = emulator.jobs()
+    assert len(emulator.bill()["lines"]) == len(all_jobs)
+    may_be_unknown = not family.job_type.takes_client_token and any(
+        fault.action == SUBMIT and fault.kind in LOSE_THE_RESPONSE for fault in faults
+    )
+    for media, task, state in zip(videos, tasks, states, strict=True):
+        jobs = [job for job in all_jobs if job["user_data"] == media]
         if state == "success":
-            jobs = [job["job_id"] for job in emulator.jobs() if job["media"] == media_of(number)]
-            assert billed == 1
-            assert task.ti.xcoms["return_value"] == task.ti.xcoms["job_id"] == jobs[0]
-            assert task.ti.xcoms["watermark"] == text_of(number)
+            (job,) = jobs
+            assert job["state"] == "done"
+            assert task.ti.xcoms["return_value"] == task.ti.xcoms["job_id"] == job["job_id"]
+            assert family.result(media) in json.dumps(task.ti.xcoms[family.job_type.result_name])
         else:
             assert may_be_unknown, task.error
             assert isinstance(task.error, ImsSubmitUnknownError), task.error
-            assert media_of(number) in str(task.error)
-            assert billed <= 1
+            assert media in str(task.error)
+            assert len(jobs) <= 1
 
 
 def wait_for_late_requests(emulator: EmulatorProcess) -> None:
@@ -192,20 +203,20 @@ def wait_for_late_requests(emulator: EmulatorProcess) -> None:
         time.sleep(RETRY_DELAY)
 
 
-def make_task(number: int, way: str, store: Store) -> SimulatedTask:
+def make_task(family: Family, number: int, way: str, store: Store) -> SimulatedTask:
     """Return a task with retries."""
 
-    def make_operator() -> ImsSubmitCopyrightExtractJobOperator:
-        return ImsSubmitCopyrightExtractJobOperator(
+    def make_operator() -> Any:
+        return family.operator(
             task_id="extract",
-            input_media=media_of(number),
+            **family.all_arguments(media_of(number)),
             poll_interval=0.03,
             max_poll_interval=0.03,
             timeout=60,
             **WAYS[way],
         )
 
-    return SimulatedTask(make_operator, retries=12, store=store)
+    return SimulatedTask(make_operator, retries=12, store=store, map_index=number)
 
 
 @pytest.fixture
@@ -226,6 +237,15 @@ def test_single_fault_costs_nothing(kind: str, way: str, emulator: EmulatorProce
         run_tasks(way, [Fault(action, kind, nth)], random.Random(nth), emulator)
 
 
+@pytest.mark.parametrize("family", OTHERS, ids=str)
+@pytest.mark.parametrize("kind", [kind.value for kind in FaultKind if kind is not FaultKind.ANSWER])
+def test_single_fault_costs_nothing_in_other_families(kind: str, family: Family, emulator: EmulatorProcess) -> None:
+    """With ClientToken, parts or a cancel action, a fault costs no second job; with ClientToken, no result either."""
+    for number, (action, nth) in enumerate(FEW_PLACES):
+        way = list(WAYS)[number % 2]
+        run_tasks(way, [Fault(action, kind, nth)], random.Random(nth), emulator, family=family)
+
+
 @pytest.mark.parametrize("action", [SUBMIT, QUERY])
 @pytest.mark.parametrize("way", WAYS)
 def test_single_response_costs_nothing(way: str, action: str, emulator: EmulatorProcess) -> None:
@@ -241,9 +261,9 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("family", "seed"), RUNS, ids=str)
 def test_several_faults_cost_nothing(
-    seed: int, way: str, emulator: EmulatorProcess, objects: Path, monkeypatch: pytest.MonkeyPatch
+    family: Family, seed: int, way: str, emulator: EmulatorProcess, objects: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Random faults of service, state store and look-up, some of them repeated, cost no result and no second job."""
     rng = random.Random(seed)
@@ -262,6 +282,6 @@ def test_several_faults_cost_nothing(
     monkeypatch.setattr(ImsHook, "get_connection", staticmethod(look_up))
     if seed % 2 and HAS_OBJECT_STORAGE:
         with object_storage(objects):
-            run_tasks(way, faults, rng, emulator, lambda: unreliable(ObjectStorage(), rng))
+            run_tasks(way, faults, rng, emulator, lambda: unreliable(ObjectStorage(), rng), family=family)
     else:
-        run_tasks(way, faults, rng, emulator, lambda: unreliable(Store(), rng))
+        run_tasks(way, faults, rng, emulator, lambda: unreliable(Store(), rng), family=family)

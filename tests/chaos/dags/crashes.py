@@ -8,7 +8,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import DAG
 
 from tests.chaos.crash_points import CRASHES, INSTANCES, MAPPED, Crash, Point, Way
-from tests.chaos.operators import CrashingOperator
+from tests.chaos.operators import CRASHING, CrashingOperator
 from tests.runs import TASK, media_of
 
 
@@ -23,9 +23,9 @@ def make_dag(row: Crash) -> DAG:
         case _:
             ims_conn_id = "ims_default"
     with DAG(row.dag_id, schedule=None) as dag:
-        CrashingOperator(
+        CRASHING[row.family.operator](
             task_id=TASK,
-            input_media=media_of(row.dag_id),
+            **row.family.all_arguments(media_of(row.dag_id)),
             point=row.point,
             ims_conn_id=ims_conn_id,
             wait_for_completion=row.way is not Way.SUBMIT,
