@@ -117,6 +117,18 @@ SPORTS_HIGHLIGHTS = _batch(
     takes_client_token=True,
 )
 
+YIKE_AI_APP = JobType(
+    name="YikeAIAppJob",
+    submit_action="SubmitYikeAIAppJob",
+    query_action="GetYikeAIAppJob",
+    documentation=page("GetYikeAIAppJob"),
+    job_id_path="JobId",
+    subject_parameter="AppId",
+    body_parameters=frozenset({"AppId", "AppParams", "FolderId", "ProductionId"}),
+    takes_user_data=False,
+    result_path="Result",
+    state_path="Status",
+)
 YIKE_STORYBOARD = JobType(
     name="YikeStoryboardJob",
     submit_action="SubmitYikeStoryboardJob",
@@ -134,5 +146,5 @@ YIKE_STORYBOARD = JobType(
 
 EDITING_JOBS = (
     *(MEDIA_PRODUCING, BATCH_PRODUCING, SCENE_BATCH_EDITING, SCENE_MEDIA_SELECTION, SCENE_TIMELINE_ORGANIZATION),
-    *(SCREEN_MEDIA_HIGHLIGHTS, SPORTS_HIGHLIGHTS, PROJECT_EXPORT, LIVE_EDITING, YIKE_STORYBOARD),
+    *(SCREEN_MEDIA_HIGHLIGHTS, SPORTS_HIGHLIGHTS, PROJECT_EXPORT, LIVE_EDITING, YIKE_AI_APP, YIKE_STORYBOARD),
 )

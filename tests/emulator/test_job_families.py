@@ -476,6 +476,14 @@ CASES = [
         result="Asset.EgressEndpoints.0.Url",
     ),
     Case(
+        "submit_yike_aiapp_job",
+        m.SubmitYikeAIAppJobRequest(app_id="app"),
+        query=("get_yike_aiapp_job", lambda i: m.GetYikeAIAppJobRequest(job_id=i)),
+        state="Status",
+        words=(["Created", "Queuing", "Executing"], "Finished", "Failed"),
+        result="Result.VideoResult.0.OutputUrl",
+    ),
+    Case(
         "submit_yike_storyboard_job",
         m.SubmitYikeStoryboardJobRequest(file_url=FILM_URL, style_id="s"),
         query=("get_yike_storyboard_job", lambda i: m.GetYikeStoryboardJobRequest(job_id=i)),

@@ -223,6 +223,15 @@ FAMILIES: dict[str, Row] = {
         failure=("Failed",),
         running=("Init", "Queuing", "Processing"),
     ),
+    "YikeAIAppJob": Row(
+        {"JobId": "J", "Status": STATE, "Result": {"ImageResult": []}, "RequestId": "R"},
+        {"ImageResult": []},
+        ("Finished",),
+        ("Failed",),
+        ("Created", "Queuing", "Executing"),
+        has_code=False,
+        has_message=False,
+    ),
     "YikeStoryboardJob": Row(
         {"JobId": "J", "JobStatus": STATE, "JobResult": {"OutputUrl": FILE}, "RequestId": "R"},
         {"OutputUrl": FILE},

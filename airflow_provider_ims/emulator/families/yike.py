@@ -13,6 +13,27 @@ _RUNNING, _WORDS = words(["Created", "Queuing", "Executing"], "Finished", "Faile
 _STORYBOARD_RUNNING, _STORYBOARD_WORDS = words(["Running"], "Succeeded", "Failed")
 _OUTPUT_URL = "http://bucket.oss-cn-shanghai.aliyuncs.com/yike.mp4"
 
+AI_APP = JobFamily(
+    name="YikeAIAppJob",
+    submit_action="SubmitYikeAIAppJob",
+    query_action="GetYikeAIAppJob",
+    required_parameters=("AppId",),
+    body_parameters=("AppId", "AppParams", "FolderId", "ProductionId"),
+    query_id_path="JobId",
+    state_path="Status",
+    running_words=_RUNNING,
+    state_words=_WORDS,
+    result_path="Result",
+    text_echoes={
+        "AppId": "AppId",
+        "AppParams": "AppParams",
+        "FolderId": "FolderId",
+        "ProductionId": "ProductionId",
+    },
+    price=Decimal("1.10"),
+    outcome=Outcome(JobState.SUCCEEDED, {"VideoResult": [{"OutputUrl": _OUTPUT_URL}]}),
+)
+
 STORYBOARD = JobFamily(
     name="YikeStoryboardJob",
     submit_action="SubmitYikeStoryboardJob",
@@ -33,4 +54,4 @@ STORYBOARD = JobFamily(
     outcome=Outcome(JobState.SUCCEEDED, {"OutputUrl": _OUTPUT_URL}),
 )
 
-FAMILIES = (STORYBOARD,)
+FAMILIES = (AI_APP, STORYBOARD)
