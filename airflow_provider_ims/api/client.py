@@ -108,7 +108,7 @@ class ImsClient:
         connection while nobody used it.
 
         :param request: the call
-        :param ahead: whether the call goes before all that wait, over a connection of its own
+        :param ahead: whether the call goes before all that wait, over a connection of its own. It is sent once.
         :raises ImsApiError: if the response is an error, see its subclasses
         :raises ImsTransportError: if no response came back
         """
