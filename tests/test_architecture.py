@@ -21,15 +21,17 @@ LAYERS: dict[str, set[str]] = {
     "__init__": set(),
     "get_provider_info": {"connection"},
     "exceptions": set(),
+    "metrics": set(),
     "connection": {"exceptions"},
-    "api": {"connection", "exceptions", "__init__"},
-    "jobs": {"exceptions"},
+    "api": {"connection", "exceptions", "metrics", "__init__"},
+    "jobs": {"exceptions", "metrics"},
     "links": {"jobs"},
-    "hooks": {"api", "jobs", "connection", "exceptions"},
+    "hooks": {"api", "jobs", "connection", "exceptions", "metrics"},
     "triggers": {"hooks", "jobs", "exceptions"},
     "sensors": {"triggers", "hooks", "jobs", "links", "exceptions"},
-    "operators": {"triggers", "hooks", "jobs", "links", "exceptions"},
+    "operators": {"triggers", "hooks", "jobs", "links", "exceptions", "metrics"},
     "cli": {"jobs"},
+    "verify": {"hooks", "api", "jobs", "connection", "exceptions", "__init__"},
     "emulator": set(),
 }
 # Inside a package, each module may import those before it.
@@ -76,6 +78,7 @@ ORDER: dict[str, list[str]] = {
         ),
     ],
     "sensors": ["job", "extract", "copyright", "trace"],
+    "verify": ["estimate", "scrub", "calls", "cases", "report", "run", "__main__"],
 }
 # Modules of the standard library and of PyPI that access the network, and our modules that may import them.
 NETWORK = {
@@ -107,7 +110,7 @@ GENERIC = (
         "jobs/parameters.py",
     ),
     *("hooks/waiting.py", "operators/base.py", "operators/job.py", "operators/call.py", "sensors/job.py"),
-    *("triggers", "links"),
+    *("triggers", "links", "metrics.py"),
 )
 ONE_FAMILY = re.compile(r'watermark|copyright|video|"Input"', re.IGNORECASE)
 

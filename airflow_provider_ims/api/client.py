@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -14,6 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
+from airflow_provider_ims import metrics
 from airflow_provider_ims.api.credentials import KeySource
 from airflow_provider_ims.api.protocol import HttpResponse, decode, encode, may_have_been_carried_out
 from airflow_provider_ims.api.rate_limit import IN_FLIGHT, RateLimiter
@@ -25,11 +27,12 @@ from airflow_provider_ims.exceptions import (
     ImsCredentialsError,
     ImsError,
     ImsSubmitUnknownError,
+    ImsThrottledError,
     ImsTransportError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from types import TracebackType
 
     from airflow_provider_ims.api.credentials import KeyCache
@@ -116,7 +119,7 @@ class ImsClient:
         return await self._with_current_key(functools.partial(send, request))
 
     async def _call(self, request: ApiRequest, key: AccessKey) -> dict[str, Any]:
-        async with self._rate_limiter.turn():
+        async with self._turn(request):
             if self._session is None:
                 self._session = self._new_session(
                     aiohttp.TCPConnector(limit=IN_FLIGHT, keepalive_timeout=_KEEPALIVE, ttl_dns_cache=_DNS_CACHE_TTL)
@@ -132,8 +135,21 @@ class ImsClient:
     async def _call_alone(self, request: ApiRequest, key: AccessKey, *, ahead: bool = False) -> dict[str, Any]:
         """Call over a connection of its own."""
         connector = aiohttp.TCPConnector(force_close=True)
-        async with self._rate_limiter.turn(ahead=ahead), self._new_session(connector) as session:
+        async with self._turn(request, ahead=ahead), self._new_session(connector) as session:
             return await self._send(session, request, key)
+
+    @asynccontextmanager
+    async def _turn(self, request: ApiRequest, *, ahead: bool = False) -> AsyncIterator[None]:
+        """Wait until a request may be sent, which is the body of ``async with``, and measure the wait."""
+        now = asyncio.get_running_loop().time
+        begun = now()
+        try:
+            async with self._rate_limiter.turn(ahead=ahead):
+                metrics.QUEUEING_TIME.time(now() - begun, action=request.action, region=self._settings.region)
+                yield
+        except ImsThrottledError:
+            metrics.THROTTLED.count(action=request.action, region=self._settings.region)
+            raise
 
     async def _with_current_key(self, call: Callable[[AccessKey], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         """Make a call with the current keys, and once more with others if the service says that these have expired."""
@@ -165,7 +181,7 @@ class ImsClient:
         connector = _SubmissionConnector(observer, settings.read_timeout)
         # No total time-out: the observer may take longer than the request. The connector limits the time after it.
         timeout = aiohttp.ClientTimeout(connect=settings.connect_timeout, sock_read=settings.read_timeout)
-        async with self._rate_limiter.turn(), self._new_session(connector, timeout) as session:
+        async with self._turn(request), self._new_session(connector, timeout) as session:
             try:
                 response = await self._send(session, request, key, connector)
             except ImsError as error:

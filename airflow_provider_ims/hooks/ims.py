@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
+from airflow_provider_ims import metrics
 from airflow_provider_ims.api.blocking import run_blocking
 from airflow_provider_ims.api.pool import ClientPool
 from airflow_provider_ims.connection.fields import CONN_FIELDS, CONN_NAME, CONN_TYPE, UI_FIELD_BEHAVIOUR
@@ -201,6 +202,7 @@ class ImsHook(BaseHook):
             what = "no JobId" if found is None else f"the JobId {client.redact(found)}, {form}"
             why = f"The response of the service has {what} (Message {message!r})."
             raise _unknown(request, why, observer, request_id(response))
+        metrics.SUBMISSIONS.count(job_type=job.name, region=request.region)
         if observer is None:  # else the operator logs it
             what, where = request.subject or "its input", request.region
             log.info("Submitted %s %s for %s in %s", job.name, accepted.job_id, what, where)
@@ -337,7 +339,7 @@ class ImsHook(BaseHook):
             timeout=timeout,
             accept_empty_after=accept_empty_after,
         )
-        wait = options.wait_for(job, job_id, since=time.time(), log=log)
+        wait = options.wait_for(job, job_id, region=self.settings.region, since=time.time(), log=log)
         wait.announce()
         return self._blocking(poll_until_done, self._query(wait), wait)
 
@@ -506,6 +508,8 @@ def _unknown(
 ) -> ImsError:
     """Return the error for a submission whose outcome is unknown, and tell its observer."""
     is_repeatable = observer is not None and request.client_token is not None
+    if not is_repeatable:
+        metrics.UNKNOWN.count(job_type=request.job_type.name, region=request.region, found_by="sender")
     unknown = unknown_submission(request, why, request_id=request_id, is_repeatable=is_repeatable)
     if observer is None:
         # A task of a user has no record: a retry would pay again.
@@ -524,3 +528,5 @@ def _load_transport() -> None:
     import jmespath  # noqa: F401, PLC0415 - reads responses
 
     import airflow_provider_ims.api.client  # noqa: F401, PLC0415 - loads aiohttp
+
+    metrics.load()

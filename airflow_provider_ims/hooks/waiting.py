@@ -11,6 +11,7 @@ from airflow_provider_ims.hooks.ims import ImsHook
 from airflow_provider_ims.jobs.catalog import find_job_type
 from airflow_provider_ims.jobs.polling import poll_once, poll_until_done, poll_until_explained
 from airflow_provider_ims.jobs.types import JobState, JobType
+from airflow_provider_ims.metrics import Component
 
 if TYPE_CHECKING:
     from airflow_provider_ims.connection.settings import ImsSettings
@@ -43,16 +44,16 @@ class WaitingHook(ImsHook):
         if self._is_first_start:
             super()._log_credentials(settings)
 
-    async def apoll_until_done(self, wait: JobWait) -> JobOutcome:
+    async def apoll_until_done(self, wait: JobWait, component: Component = Component.TRIGGERER) -> JobOutcome:
         """Asynchronous twin of :meth:`poll_until_done`."""
-        return await poll_until_done(self._query(wait), wait)
+        return await poll_until_done(self._query(wait), wait, component)
 
     def poll_until_done(self, wait: JobWait) -> JobOutcome:
         """Poll a job over one session until the wait for it ends.
 
         :param wait: the job, and how long to wait for it
         """
-        return self._blocking(self.apoll_until_done, wait)
+        return self._blocking(self.apoll_until_done, wait, Component.WORKER)
 
     def poll_once(self, wait: JobWait, *, until_explained: bool = False) -> JobOutcome | None:
         """Poll a job once, and return how the wait for it ended, None if it goes on.

@@ -16,6 +16,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_provider_ims import metrics
 from airflow_provider_ims.exceptions import ImsError, ImsRecordError
 from airflow_provider_ims.jobs.response import find_job_id, read_submission
 from airflow_provider_ims.jobs.resume import RESUME_KEY, ResumeOrder, resume_command, resumed_record
@@ -228,6 +229,7 @@ class SubmissionStore:
         if record.client_token is not None and record.digest == request.digest:
             self._log.info("Submitting again with the same ClientToken: the response to %s is not known", record)
             return
+        metrics.UNKNOWN.count(job_type=self._job_type.name, region=request.region, found_by="retry")
         why = f"Attempt {record.attempt} of this task ended while it was sending, or before it could keep the response."
         if record.unexpected_job_id is not None:
             why = f"Attempt {record.attempt} got the JobId {record.unexpected_job_id}, which is of an unexpected type."

@@ -14,6 +14,7 @@ from airflow_provider_ims.exceptions import (
     ImsTriggerEventError,
     from_primitives,
 )
+from airflow_provider_ims.jobs.catalog import JOB_TYPES
 from airflow_provider_ims.jobs.primitives import STRICT, read_primitives
 from airflow_provider_ims.jobs.types import JobType, ResultKind
 
@@ -95,13 +96,30 @@ class JobOutcome:
 
     @property
     def summary(self) -> str:
-        """The job, what it works on, how the wait for it ended and after what effort, for the log."""
+        """The job, what it works on, how the wait for it ended, after what effort and with what result, for the log."""
         job = self.job_id if self.subject is None else f"{self.job_id} on {self.subject}"
         if self.assumption is not None:
             return f"Job {job}: an empty response after {self.effort}, {self.assumption}"
-        result = self.result if isinstance(self.result, str) else ""
-        found = f": {result[:_LONGEST_RESULT]!r}{'...' if len(result) > _LONGEST_RESULT else ''}" if result else ""
+        found = f": {self._found}" if self._found else ""
         return f"Job {job}: {self.kind.value.replace('_', ' ')} after {self.effort}{found}"
+
+    @property
+    def _found(self) -> str:
+        """The result in a few words, empty if there is none to expect."""
+        match self.result:
+            case str() as text if text:
+                return f"{text[:_LONGEST_RESULT]!r}{'...' if len(text) > _LONGEST_RESULT else ''}"
+            # Not their values: they may be URLs with a signature.
+            case dict() as values if values:
+                names = ", ".join(map(str, values))
+                return f"an object with {names[:_LONGEST_RESULT]}{'...' if len(names) > _LONGEST_RESULT else ''}"
+            case list() as values if values:
+                return f"a list of {len(values)}"
+            case None | "" if self.kind is OutcomeKind.SUCCEEDED:
+                job_type = JOB_TYPES.get(self.job_type)
+                if job_type is not None and job_type.result_kind is ResultKind.TEXT:
+                    return f"no {job_type.result_name}"
+        return ""
 
     def verdict(self, job_type: JobType) -> str:
         """Return a successful outcome in a word, for the XCom :data:`OUTCOME`.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_ims import metrics
 from airflow_provider_ims.exceptions import (
     ImsConfigurationError,
     ImsConnectionNotFoundError,
@@ -31,6 +32,7 @@ from airflow_provider_ims.jobs.outcome import JobOutcome, OutcomeKind
 from airflow_provider_ims.jobs.submission import utc
 from airflow_provider_ims.jobs.timers import SharedTimers
 from airflow_provider_ims.jobs.types import JobSnapshot, JobState, JobType
+from airflow_provider_ims.metrics import Component
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -148,6 +150,7 @@ class WaitOptions:
         *,
         since: float,
         log: Any,
+        region: str | None = None,
         subject: str | None = None,
         resumed_at: float | None = None,
         started: datetime | None = None,
@@ -160,6 +163,7 @@ class WaitOptions:
         :param job_id: the job's id
         :param since: when the wait began, in seconds since the epoch
         :param log: the task's
+        :param region: region of the job, for metrics
         :param subject: what the job works on, for the log; None if that is not known
         :param resumed_at: when a person had the job resumed, if the time-out counts from then
         :param started: when Airflow started the task
@@ -180,6 +184,7 @@ class WaitOptions:
             accept_empty_from=None if self.accept_empty_after is None else since + self.accept_empty_after,
             polls=polls,
             subject=subject,
+            region=region,
             log=log,
         )
 
@@ -198,6 +203,7 @@ class JobWait:
     :param polls: polls so far
     :param unexplained: unexplained responses in a row so far
     :param subject: what the job works on, for the log; None if that is not known
+    :param region: region of the job, for metrics; None if that is not known. No primitive: a trigger has it anyway
     :param log: the task's or the trigger's
     """
 
@@ -211,6 +217,7 @@ class JobWait:
     polls: int = 0
     unexplained: int = 0
     subject: str | None = None
+    region: str | None = None
     log: Any = field(default=log, repr=False, compare=False)
     _unexplained_since: float = field(default=0.0, init=False, repr=False, compare=False)
     _failed_in_a_row: int = field(default=0, init=False, repr=False, compare=False)
@@ -219,7 +226,8 @@ class JobWait:
 
     def to_primitives(self) -> dict[str, Any]:
         """Return the wait as primitives, for the arguments of a trigger."""
-        values = {one.name: getattr(self, one.name) for one in fields(self) if one.init and one.name != "log"}
+        names = [one.name for one in fields(self) if one.init and one.name not in {"log", "region"}]
+        values = {name: getattr(self, name) for name in names}
         return {**values, "job_type": self.job_type.name}
 
     @classmethod
@@ -255,7 +263,7 @@ class JobWait:
 
     def on_response(self, snapshot: JobSnapshot, now: float) -> JobOutcome | None:
         """Take in a response, and return the outcome if it ends the wait."""
-        self.polls += 1
+        self._count_poll()
         self._failed_in_a_row = 0
         self._last = snapshot
         match snapshot.state:
@@ -278,8 +286,11 @@ class JobWait:
 
     def on_failure(self, error: Exception, now: float) -> JobOutcome | None:
         """Take in a failed poll, and return the outcome if it ends the wait."""
-        self.polls += 1
+        self._count_poll()
         self._failed_in_a_row += 1
+        metrics.FAILED_POLLS.count(
+            job_type=self.job_type.name, region=self.region, error=type(_as_ims_error(error)).__name__
+        )
         if isinstance(error, _PASSING) or (isinstance(error, ImsNotFoundError) and now < self.since + NOT_FOUND_GRACE):
             self.unexplained = 0
         elif isinstance(error, _FINAL):
@@ -299,6 +310,10 @@ class JobWait:
             _as_ims_error(error).problem,
         )
         return None
+
+    def _count_poll(self) -> None:
+        self.polls += 1
+        metrics.POLLS.count(job_type=self.job_type.name, region=self.region)
 
     def _count_unexplained(self, now: float) -> None:
         if not self.unexplained or not self._unexplained_since:
@@ -330,6 +345,9 @@ class JobWait:
             assumption=self._assumption if kind is OutcomeKind.NOTHING_FOUND else None,
         )
         self.log.info("%s", outcome.summary)
+        metrics.TIME_TO_RESULT.time(
+            now - self.since, job_type=self.job_type.name, region=self.region, outcome=kind.value
+        )
         return outcome
 
     @property
@@ -404,22 +422,30 @@ async def poll_until_explained(query: Callable[[], Awaitable[JobSnapshot]], wait
         await asyncio.sleep(min(wait.pause(time.time()), POLL_INTERVAL))
 
 
-async def poll_until_done(query: Callable[[], Awaitable[JobSnapshot]], wait: JobWait) -> JobOutcome:
+async def poll_until_done(
+    query: Callable[[], Awaitable[JobSnapshot]], wait: JobWait, component: Component = Component.WORKER
+) -> JobOutcome:
     """Poll until the wait ends. The first poll is at once or, if there were polls before, within ``poll_interval``.
 
     At random then, because a triggerer that starts resumes all of its waits at the same moment.
+
+    :param query: polls the job
+    :param wait: the job, and how long to wait for it
+    :param component: where that is, for metrics
     """
     timers = SharedTimers.of_running_loop()
     pause = 0.0
     if wait.polls:
         now = time.time()
         pause = _until_tick(now, 0.0, min(wait.pause(now), wait.poll_interval))
-    while True:
-        await timers.sleep(pause)
-        outcome = await poll_once(query, wait)
-        if outcome is not None:
-            return outcome
-        pause = wait.pause(time.time())
+    with metrics.waiting(component):
+        while True:
+            await timers.sleep(pause)
+            outcome = await poll_once(query, wait)
+            if outcome is not None:
+                return outcome
+            metrics.refresh_waiting(component)
+            pause = wait.pause(time.time())
 
 
 def _until_tick(now: float, shortest: float, longest: float) -> float:

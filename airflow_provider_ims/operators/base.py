@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
 
+from airflow_provider_ims import metrics
 from airflow_provider_ims.exceptions import (
     ImsConfigurationError,
     ImsConnectionNotFoundError,
@@ -165,6 +166,7 @@ class ImsJobBaseOperator(BaseOperator):
                     current = self._submit(hook, store, request, options)
                 case RecoveryPoint.SUBMITTED, _Current() as current:
                     self.log.info("Resuming %s %s, submitted by %s", self.job_type.name, self._job_id, store.record)
+                    metrics.RESUMED.count(job_type=self.job_type.name, region=request.region)
             self._publish(context, current.job, request.region)
             store.write_again()
             if not _waits(vars(self)):
@@ -343,6 +345,7 @@ class ImsJobBaseOperator(BaseOperator):
         return options.wait_for(
             self.job_type,
             job.job_id,
+            region=request.region,
             subject=request.subject,
             since=since,
             resumed_at=resumed_at,

@@ -234,6 +234,7 @@ class ImsJobSensor(BaseSensorOperator):
         wait = options.wait_for(
             job_type,
             self.job_id,
+            region=region,
             since=first.timestamp() if first else time.time(),
             started=context["ti"].start_date,
             execution_timeout=None if comes_back else self.execution_timeout,

@@ -80,6 +80,7 @@ class ImsJobTrigger(BaseTrigger):
             refused = JobOutcome(job_type, job_id, OutcomeKind.REFUSED, error=to_primitives(error))
             yield TriggerEvent(refused.to_event())
             return
+        wait.region = self.region
         wait.announce()
         hook = WaitingHook(ims_conn_id=self.ims_conn_id, region=self.region)
         try:

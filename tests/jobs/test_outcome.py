@@ -278,6 +278,26 @@ def test_time_waited_has_a_readable_unit(elapsed: float, text: str) -> None:
         finish(outcome(OutcomeKind.FAILED, elapsed=elapsed), COPYRIGHT_EXTRACT)
 
 
+@pytest.mark.parametrize(
+    ("result", "job_type", "found"),
+    [
+        ("(c) Studio", COPYRIGHT_EXTRACT.name, ": '(c) Studio'"),
+        ("x" * 101, COPYRIGHT_EXTRACT.name, f": {'x' * 100!r}..."),
+        (None, COPYRIGHT_EXTRACT.name, ": no watermark"),
+        ("", COPYRIGHT_EXTRACT.name, ": no watermark"),
+        (None, "MediaInfoJob", ""),
+        ({"Url": "https://b-1/a?Signature=x", "Size": 1}, "MediaInfoJob", ": an object with Url, Size"),
+        ([1, 2], "MediaInfoJob", ": a list of 2"),
+        ({}, "MediaInfoJob", ""),
+        (None, "a family of a newer version", ""),
+    ],
+)
+def test_last_log_line_says_what_was_found(result: Any, job_type: str, found: str) -> None:
+    """The log line of a success ends with the text, shortened, or the names in a JSON object, without their values."""
+    success = JobOutcome(job_type, "J", OutcomeKind.SUCCEEDED, result, polls=2, elapsed=3.0)
+    assert success.summary == f"Job J: succeeded after 2 polls in 3.0 s{found}"
+
+
 def test_refused_wait_raises_the_original_error() -> None:
     """A refused wait raises the original error with its attributes, and says that the job goes on."""
     with pytest.raises(ImsCredentialsError) as caught:
