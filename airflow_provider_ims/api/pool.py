@@ -50,11 +50,15 @@ class ClientPool:
             the last half minute.
         :raises ImsConfigurationError: if the connection does not exist or is not valid
         """
+        # Imported here: a DAG file may load this module. Not asyncio.to_thread: the triggerer of Airflow 3.0 and 3.1
+        # asks its supervisor by async_to_sync, which finds the loop only in a thread that asgiref has started.
+        from asgiref.sync import sync_to_async  # noqa: PLC0415
+
         loop = asyncio.get_running_loop()
         oldest = loop.time() - _LOOK_UP_TTL if since is None else since
         known = self._look_ups.get(name)
         if known is None or known[0] < oldest:
-            known = loop.time(), loop.create_task(asyncio.to_thread(read))
+            known = loop.time(), loop.create_task(sync_to_async(read, thread_sensitive=False)())
             self._look_ups[name] = known
         try:
             # A caller that is cancelled meanwhile does not cancel the look-up of the others.

@@ -204,7 +204,9 @@ def in_child(connections: dict[str, str], **environment: str) -> dict[str, list[
         check=True,
         timeout=60,
     )
-    results: dict[str, list[Any]] = json.loads(done.stdout.splitlines()[-1])
+    # Airflow 3.0 may log a line after it.
+    (printed,) = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    results: dict[str, list[Any]] = json.loads(printed)
     return results
 
 

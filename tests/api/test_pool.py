@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from asgiref.sync import async_to_sync
 
 from airflow_provider_ims.api import pool
 from airflow_provider_ims.api.pool import ClientPool
@@ -71,6 +72,27 @@ async def test_hooks_that_start_together_look_up_the_connection_once(
         await hook.acall(LIST)
     assert len({request["connection"] for request in ims_emulator.requests()}) <= 20
     await close(hooks)
+
+
+async def test_look_up_can_use_the_loop_that_waits_for_it(
+    ims_emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look-up may ask the triggerer's supervisor over streams of the event loop, as Airflow 3.0 does."""
+    real = ImsHook.get_connection
+    loops = []
+
+    async def ask() -> None:
+        loops.append(asyncio.get_running_loop())
+
+    def look_up(conn_id: str) -> Any:
+        async_to_sync(ask)()
+        return real(conn_id)
+
+    monkeypatch.setattr(ImsHook, "get_connection", staticmethod(look_up))
+    hook = ImsHook()
+    await hook.acall(LIST)
+    await hook.aclose()
+    assert loops == [asyncio.get_running_loop()]
 
 
 async def test_last_hook_closes_the_session(ims_emulator: EmulatorProcess) -> None:
