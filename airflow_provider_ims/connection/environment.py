@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_ims.connection.endpoint import parse_port
 from airflow_provider_ims.connection.fields import CONN_FIELDS
-from airflow_provider_ims.connection.values import is_utf8
+from airflow_provider_ims.connection.values import is_utf8, parse_extra
 from airflow_provider_ims.exceptions import ImsConfigurationError
 
 PREFIX = "AIRFLOW_CONN_"
@@ -38,13 +38,13 @@ def check_environment(conn_id: str) -> None:
     connection = f"Connection {conn_id!r}"
     where = f"{connection} (environment variable {name})"
     if value.startswith("{"):
-        _check_json(value, where)
+        _check_json(value, where, connection)
     else:
         _check_uri(value, where)
         _check_port(value, connection)
 
 
-def _check_json(value: str, where: str) -> None:
+def _check_json(value: str, where: str, connection: str) -> None:
     try:
         fields: dict[str, Any] = json.loads(value)
     except (ValueError, RecursionError) as error:
@@ -67,6 +67,8 @@ def _check_json(value: str, where: str) -> None:
     parse_port(fields.get("port"), where)
     if wrong := [name for name in _TEXTS if not isinstance(fields.get(name), str | None)]:
         raise ImsConfigurationError(f"{where}: {', '.join(wrong)} must be text.", advice="Write it in quotes.")
+    if isinstance(extra := fields.get("extra"), str):
+        parse_extra(extra, connection)  # Airflow 3.0 finds no connection if it is wrong
 
 
 def _check_uri(value: str, where: str) -> None:

@@ -7,7 +7,6 @@ from environment variables, and the task would then run with another identity.
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ from airflow_provider_ims.connection.fields import (
     NETWORKS,
 )
 from airflow_provider_ims.connection.parser import ALIBABA_CLOUD_KEY_FIELDS, parse_credentials
-from airflow_provider_ims.connection.values import choice, number, seconds
+from airflow_provider_ims.connection.values import choice, number, parse_extra, seconds
 from airflow_provider_ims.exceptions import ImsConfigurationError
 
 if TYPE_CHECKING:
@@ -129,12 +128,7 @@ def parse_connection(connection: Connection, region: str | None = None) -> ImsSe
 
 def _filled_extras(connection: Connection, where: str) -> dict[str, Any]:
     """Return the extras that are filled in; the form saves an empty field as null or as an empty string."""
-    try:
-        extra = json.loads(connection.extra or "{}")
-    except (ValueError, RecursionError):
-        raise ImsConfigurationError(f"{where}: its Extra is not valid JSON.", advice="Correct it.") from None
-    if not isinstance(extra, dict):
-        raise ImsConfigurationError(f"{where}: its Extra is not a JSON object.", advice="Correct it.")
+    extra = parse_extra(connection.extra, where)
     is_of_alibaba_provider = connection.conn_type == ALIBABA_CLOUD_CONN_TYPE
     known = [*CONN_FIELDS, *(_ALIBABA_CLOUD_EXTRAS if is_of_alibaba_provider else ())]
     if unknown := sorted(extra.keys() - set(known)):

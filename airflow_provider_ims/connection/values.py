@@ -6,6 +6,7 @@ A value in the wrong field may be a secret: a message repeats it only if it is a
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,22 @@ def shown(value: object, choices: Iterable[str] = ()) -> str:
         case _:
             is_public = False
     return f" ({value!r})" if is_public else ""
+
+
+def parse_extra(text: str | None, where: str) -> dict[str, Any]:
+    """Return the extras of a connection.
+
+    :param text: its Extra
+    :param where: the connection, for messages
+    :raises ImsConfigurationError: if it is not a JSON object
+    """
+    try:
+        extra = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        raise ImsConfigurationError(f"{where}: its Extra is not valid JSON.", advice="Correct it.") from None
+    if not isinstance(extra, dict):
+        raise ImsConfigurationError(f"{where}: its Extra is not a JSON object.", advice="Correct it.")
+    return extra
 
 
 def plain_text(value: object, name: str, where: str) -> str:
