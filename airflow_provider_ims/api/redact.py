@@ -142,11 +142,19 @@ def log_text(text: str) -> str:
 
     :param text: the text, without secrets
     """
+    text = " ".join(without_signatures(text).split())
+    return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}..."
+
+
+def without_signatures(text: str) -> str:
+    """Return a text without signatures, those of signed URLs included.
+
+    :param text: the text, without secrets
+    """
     # Most texts, a RequestId and an "ok", have nothing that could be a signature.
     if "=" in text or ":" in text or "%" in text or "&" in text or "\\" in text:
-        text = _without(text, _find_signatures)
-    text = " ".join(text.split())
-    return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}..."
+        return _without(text, _find_signatures)
+    return text
 
 
 def _without(text: str, find: Callable[[bytes], list[Span]]) -> str:
