@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from packaging.version import Version
 
-from dev.standalone import ApiError, StandaloneAirflow, free_port
+from dev.rest_api import ApiError, free_port
+from dev.standalone import StandaloneAirflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,6 +69,8 @@ def whole_airflow(
     :param port: port on which the API server is reached, None for a free one
     """
     env = {**SETTINGS, **(settings or {})}
+    if not sandbox.is_migrated:
+        sandbox.migrate()
     with exclusive(), StandaloneAirflow(sandbox, port=port or free_port(), env=env) as airflow:
         yield airflow
 

@@ -29,8 +29,8 @@ import psutil  # type: ignore[import-untyped] # a dependency of Airflow, which s
 import pytest
 
 from airflow_provider_ims.jobs.durable import KEY
+from dev.rest_api import ApiError, free_port
 from dev.sandbox import ROOT, AirflowSandbox
-from dev.standalone import ApiError, StandaloneAirflow, free_port
 from tests.chaos.crash_points import STOPS, Step, Stop, Way
 from tests.chaos.wires import Relay
 from tests.runs import TIMEOUT, Run, media_of, needs_a_store, whole_airflow
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_ims.emulator.process import EmulatorProcess
+    from dev.standalone import StandaloneAirflow
 
 pytestmark = [
     needs_a_store,

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_ims.emulator.process import EmulatorProcess
+from dev.rest_api import FINAL_STATES, ApiError
 from dev.sandbox import ROOT, AirflowSandbox
-from dev.standalone import FINAL_STATES, ApiError, StandaloneAirflow
 from tests.chaos.crash_points import CRASHES, INSTANCES, MAPPED, RUN_TYPES, Crash, Point, Way
 from tests.chaos.families import put_media
 from tests.chaos.wires import DroppedResponse, HangingHandshake, StubServer
@@ -26,6 +26,8 @@ from tests.runs import STATE_STORES, TASK, TIMEOUT, Run, media_of, needs_a_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from dev.standalone import StandaloneAirflow
 
 pytestmark = [
     needs_a_store,

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dev.rest_api import FINAL_STATES, AirflowError
 from dev.sandbox import ROOT, AirflowSandbox
-from dev.standalone import FINAL_STATES, StandaloneAirflow, StandaloneError
 from tests.chaos.crash_points import RANDOM_KILLS, RANDOM_KILLS_INSTANCES, Way
 from tests.runs import TIMEOUT, media_of, needs_a_store, whole_airflow
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_ims.emulator.process import EmulatorProcess
+    from dev.standalone import StandaloneAirflow
 
 pytestmark = [
     needs_a_store,
@@ -103,7 +104,7 @@ def test_random_kills_cost_no_second_job(seed: int, kills: RandomKills) -> None:
         emulator.advance(LONG)
         try:
             airflow.wait_for_run(RANDOM_KILLS, run_id, STEP)
-        except StandaloneError:
+        except AirflowError:
             if time.monotonic() > deadline:
                 raise
         else:

@@ -72,8 +72,8 @@ def airflow(world: World) -> Iterator[StandaloneAirflow]:
     }
     with AirflowSandbox(env) as sandbox:
         sandbox.add_dag(DAG, f"{DAG_ID}.py")
-        # A wait whose polls fail lasts until its end.
-        waits = [(job_id, 120 if failure == IMS_REPEATS else 1) for _, failure in CASES]
+        # A wait whose polls fail lasts until its end: long enough to be deferred, also on a busy machine.
+        waits = [(job_id, 120 if failure == IMS_REPEATS else 5) for _, failure in CASES]
         (sandbox.dags / f"{DAG_ID}.json").write_text(json.dumps(waits))
         file = sandbox.home / "import.json"
         file.write_text(json.dumps(connections))
