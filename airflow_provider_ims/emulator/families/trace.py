@@ -8,6 +8,7 @@ https://help.aliyun.com/zh/ims/developer-reference/api-ice-2020-11-09-querytrace
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from airflow_provider_ims.emulator.families.extraction import REGIONS, variant_of
@@ -121,6 +122,7 @@ AB = JobFamily(
     json_echoes={"Data[0].Input": "Input", "Data[0].Output": "Output", "Data[0].Level": "Level"},
     submit_base={"Message": "ok", "StatusCode": 200},
     base_response={"Data": [{"UserId": _ACCOUNT}], "Message": "ok", "StatusCode": 200},
+    price=Decimal("1.50"),
     price_per=PricePer.MINUTE,
     outcome=Outcome(JobState.SUCCEEDED, '{"Code":"success","Message":"ok"}'),
 )
@@ -144,6 +146,7 @@ M3U8 = JobFamily(
     json_echoes={"Data[0].Output": "Output"},
     submit_base={"Message": "ok"},
     base_response={"Data": [{"UserId": _ACCOUNT}], "Message": "ok", "StatusCode": 200},
+    price=Decimal("0.01"),
 )
 
 EXTRACT = JobFamily(
@@ -158,6 +161,7 @@ EXTRACT = JobFamily(
     job_id_path="Data.JobId",
     result_path="Data.Trace",
     base_response={"Data": {}, "Message": "ok", "StatusCode": 200},
+    price=Decimal("1.50"),
     price_per=PricePer.MINUTE,
 )
 
