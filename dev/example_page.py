@@ -26,6 +26,7 @@ TITLES = {
     "example_ims_leak_drill": "Leak drill: does the mark survive?",
     "example_ims_trace_incident": "Trace incident: whose stream was recorded?",
     "example_ims_highlight_reel": "Highlight reel",
+    "example_ims_media_intake": "Media intake: download, tags, cover",
 }
 """The heading of each example, in the order of the page."""
 
@@ -34,7 +35,7 @@ HEAD = """\
 
 <!-- `python -m dev.example_page` writes this page from example_dags/. Do not edit it by hand. -->
 
-Each of these DAGs is a file in [example_dags/](../example_dags). Copy it, and replace the constants at its top and the
+Each of these DAGs is a file in `example_dags/`. Copy it, and replace the constants at its top and the
 tasks that say so. None has a schedule, because each run is billed.
 
 With `make ui` all of them run as they are, against the [emulator](emulator.md) and with the connections that they need.
@@ -47,8 +48,8 @@ as does each task of a group that is "mapped".
 
 ## Bills
 
-What one run costs in the emulator, with the videos of `make ui`. **The prices are assumptions**
-([prices of the emulator](emulator.md#the-job-families)); the number of jobs is what you can rely on.
+What one run costs in the emulator, with the videos of `make ui`. **Prices are assumptions, except those
+of watermark jobs** ([prices of the emulator](emulator.md#the-job-families)); rely on the number of jobs only.
 """
 
 

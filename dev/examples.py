@@ -20,6 +20,7 @@ MEDIA: dict[str, dict[str, Any]] = {
     "oss://studio-streams/final.mp4": {"duration": 7200},
     "oss://rights-evidence/leaks/stream-1.mp4": {"duration": 900, "trace": "viewer-1002"},
     "oss://sports-archive/matches/final.mp4": {"duration": 6000},
+    "oss://studio-library/subtitles/harbour-lights.srt": {"duration": 0},
 }
 """The media of the example DAGs, with their options in the emulator; durations are in seconds."""
 
@@ -35,14 +36,20 @@ BILLS: dict[str, dict[str, tuple[int, str]]] = {
         "CopyrightExtractJob": (1, "3.00"),
     },
     "example_ims_trace_incident": {
-        "TraceAbJob": (1, "120.00"),
-        "TraceM3u8Job": (3, "3.00"),
-        "TraceExtractJob": (1, "15.00"),
+        "TraceAbJob": (1, "180.00"),
+        "TraceM3u8Job": (3, "0.03"),
+        "TraceExtractJob": (1, "22.50"),
     },
     "example_ims_highlight_reel": {
         "MediaInfoJob": (1, "0.001"),
         "MediaProducingJob": (1, "0.50"),
         "SnapshotJob": (1, "0.01"),
+    },
+    "example_ims_media_intake": {
+        "UploadMediaByURL": (1, "0.02"),
+        "SmarttagJob": (1, "7.00"),
+        "IProductionJob": (1, "0.80"),
+        "RegisterMediaInfo": (1, "0.00"),
     },
 }
 """The bill of one run of each example in the emulator: number of jobs and price in CNY for each family."""

@@ -29,7 +29,7 @@ def example_ims_copyright_extract() -> None:
         retries=2,  # on Airflow 3.3 they resume the job; before, a retry after a crash would be a second bill
     ).expand(input_media=SUSPECTS)
 
-    @task
+    @task(multiple_outputs=False)
     def pair_with_jobs(job_ids: list[str]) -> dict[str, str]:
         """Return the JobId of each suspect: mapped results have the order of the list that was expanded."""
         jobs = dict(zip(SUSPECTS, job_ids, strict=True))

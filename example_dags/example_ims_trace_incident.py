@@ -1,7 +1,8 @@
 """Trace a leaked stream to one viewer: a playlist with a mark for each viewer, and the mark of the leak.
 
 The job for the A and B streams marks the video twice. Each playlist mixes the two in its own order, so that a recording
-of it has the mark of this viewer. The extraction reads the mark of the leak, and a table says whose it is.
+of it has the mark of this viewer. The extraction reads the mark of the leak, a sensor waits for it, and a table says
+whose it is.
 
 In production, these are two DAGs: the first half runs when a video is published, the second when a leak is found.
 Trigger it with the leak as parameter `leak`.
@@ -24,6 +25,7 @@ from airflow_provider_ims.operators.trace import (
     ImsSubmitTraceExtractJobOperator,
     ImsSubmitTraceM3u8JobOperator,
 )
+from airflow_provider_ims.sensors.trace import ImsTraceExtractJobSensor
 
 STREAM = "oss://studio-streams/final.mp4"
 STREAMS = "oss://studio-streams/final/"
@@ -65,11 +67,16 @@ def example_ims_trace_incident() -> None:
     extract = ImsSubmitTraceExtractJobOperator(
         task_id="extract",
         input_media="{{ params.leak }}",
+        retries=2,
+    )
+    trace = ImsTraceExtractJobSensor(
+        task_id="trace",
+        job_id=extract.output,
         deferrable=True,
         # The service does not report that there is no watermark: we take four hours of empty responses for it.
         no_watermark_after=timedelta(hours=4),
         timeout=timedelta(hours=12),
-        retries=2,
+        retries=2,  # these wait again for the same job
     )
 
     @task
@@ -80,7 +87,7 @@ def example_ims_trace_incident() -> None:
         return viewer
 
     chain(playlist, extract)
-    name_the_viewer(extract.output["trace"])
+    name_the_viewer(trace.output["trace"])
 
 
 example_ims_trace_incident()

@@ -384,7 +384,7 @@ def test_incident_names_the_viewer(standard_run: Runner) -> None:
     assert {media: run.media[media]["trace"] for media in playlists} == playlists
     (streams,) = run.report.xcom("streams", "trace_media_id")
     assert run.media[streams]["trace_streams"]
-    assert run.report.xcom("extract", "trace") == ["viewer-1002"]
+    assert run.report.xcom("trace", "trace") == ["viewer-1002"]
     assert run.report.xcom("name_the_viewer") == ["South Festival, jury room"]
 
 
@@ -409,6 +409,25 @@ def test_reel_has_three_scenes_and_is_announced(standard_run: Runner) -> None:
     pictured = {job["family"]: job["media"] for job in run.jobs}["SnapshotJob"]
     assert pictured == media["MediaId"]
     assert run.announced == [("/reels", {"reel": media["MediaURL"], "pictures": 1})]
+
+
+# ---- media intake
+
+
+def test_intake_works_on_the_asset_that_it_has_downloaded(standard_run: Runner) -> None:
+    """Tags, cover and duration are those of the downloaded asset; the sensor waits; the subtitles are an asset."""
+    run = standard_run("example_ims_media_intake")
+    ((asset,),) = run.report.xcom("upload", "media_ids")
+    jobs = {job["family"]: job for job in run.jobs}
+    assert (jobs["SmarttagJob"]["media"], jobs["IProductionJob"]["media"]) == (asset, asset)
+    (cover,) = run.report.xcom("cover")
+    assert cover == jobs["IProductionJob"]["job_id"]
+    assert run.report.xcom("cover_is_ready", "outcome") == ["succeeded"]
+    (duration,) = run.report.xcom("duration")
+    assert float(duration) == run.media[asset]["duration"]
+    (subtitles,) = run.report.xcom("subtitles", "media_id")
+    assert subtitles in run.media
+    assert f"Harbour Lights has {duration} s; job {cover} makes its cover" in run.report.output
 
 
 # ---- a sensor
