@@ -41,7 +41,7 @@ cover = ImsSubmitJobOperator(
 )
 ```
 
-Some have an [operator of their own](job-operators.md), which checks all arguments. The parameters are those of the
+Some have an [operator of their own](operators.md), which checks all arguments. The parameters are those of the
 submit action, by the vendor's names; mappings and lists are sent as JSON. The RAM policy must permit
 `ice:<action>` for each action that is used.
 

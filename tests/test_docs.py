@@ -6,12 +6,13 @@ import ast
 import inspect
 import json
 import re
+import tomllib
 from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG
+import yaml  # type: ignore[import-untyped]
 
 from airflow_provider_ims import exceptions
 from airflow_provider_ims.api.protocol import ApiRequest, decode, may_have_been_carried_out
@@ -33,19 +34,18 @@ from airflow_provider_ims.jobs.catalog import COPYRIGHT_EXTRACT, JOB_TYPES
 from airflow_provider_ims.jobs.polling import JobWait
 from airflow_provider_ims.jobs.retry import OnUnknownSubmit, RecordState, may_retry
 from airflow_provider_ims.jobs.types import Form, JobType
+from airflow_provider_ims.metrics import METRICS, Metric, MetricKind
 from airflow_provider_ims.operators.base import ImsJobBaseOperator
 from airflow_provider_ims.operators.call import ImsCallOperator
-from airflow_provider_ims.operators.copyright import ImsSubmitCopyrightExtractJobOperator
 from airflow_provider_ims.operators.job import ImsSubmitJobOperator
 from airflow_provider_ims.operators.upload import ImsRegisterMediaInfoOperator
 from airflow_provider_ims.sensors.copyright import ImsCopyrightExtractJobSensor
 from airflow_provider_ims.sensors.job import ImsJobSensor
 from airflow_provider_ims.sensors.trace import ImsTraceExtractJobSensor
-from dev import example_page, job_types
+from dev import example_page, job_types, quoted_code
 from tests.connection.cases import CASES_BY_TOPIC
 from tests.hooks.test_keys_at_scale import ROTATIONS
 from tests.operators.typed_cases import CASES as TYPED_CASES
-from tests.runs import AIRFLOW
 from tests.test_architecture import LAYERS, MODULES, ORDER, PACKAGE
 
 if TYPE_CHECKING:
@@ -53,8 +53,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROOT = PACKAGE.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
+PAGES = [*(ROOT / name for name in TOP), *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^ *```([^\n`]*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
 
 
@@ -227,7 +228,6 @@ def test_links_lead_somewhere(path: Path) -> None:
     """Each relative link of a page leads to a file of the repository, and to a heading in it if it names one."""
     targets = re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", path.read_text()))
     relative = [target for target in targets if "://" not in target]
-    assert relative or path.name == "CHANGELOG.md"
     for target in relative:
         file, _, anchor = target.partition("#")
         destination = (path.parent / file).resolve() if file else path
@@ -236,10 +236,97 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert not anchor or anchor in anchors(destination), target
 
 
+INCLUDED = {"index.md", "benchmarks.md", "changelog.md", "contributing.md", "vulnerabilities.md"}
+"""Pages of docs/ that include a file from outside of it, so that the site has it too."""
+
+
 @pytest.mark.parametrize("path", [path for path in PAGES if path.parent.name == "docs"], ids=lambda path: path.name)
 def test_readme_leads_to_each_page(path: Path) -> None:
     """The README links each page of docs/."""
-    assert f"](docs/{path.name})" in page("README.md")
+    assert path.name in INCLUDED or f"](docs/{path.name})" in page("README.md")
+
+
+def test_pypi_shows_no_relative_link() -> None:
+    """The readme of the distribution has the text of the README without links that lead nowhere on PyPI."""
+    (rule,) = tomllib.loads(page("pyproject.toml"))["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"][
+        "substitutions"
+    ]
+    shown = re.sub(rule["pattern"], rule["replacement"], page("README.md"))
+    links = re.findall(r"\]\(([^)]*)\)", shown)
+    assert links
+    assert all(link.startswith("https://") for link in links)
+    assert "](docs/" in page("README.md")
+    assert "[Quickstart]" not in shown
+    assert "Quickstart ·" in shown
+
+
+# ---- metrics
+
+
+METRIC_NAME = re.compile(r"\b(airflow_ims_[a-z_]+)")
+
+
+def prometheus_names() -> set[str]:
+    """Return the names that a statsd_exporter gives to the metrics, as it does with those of Airflow."""
+    return {name for metric in METRICS for name in names_of(metric)}
+
+
+def test_table_of_metrics_is_the_declaration() -> None:
+    """docs/metrics.md has each metric with its kind, unit, tags and meaning."""
+    rows = [
+        [f"`{one.name}`", one.kind.value, one.unit, ", ".join(f"`{tag}`" for tag in one.tags), one.meaning]
+        for one in METRICS
+    ]
+    assert table(section("docs/metrics.md", "## All metrics"), "name")[1:] == rows
+
+
+def test_dashboard_has_each_metric_and_no_other() -> None:
+    """The queries of the Grafana dashboard name each metric, and none that does not exist; labels are tags."""
+    board = json.loads(page("docs/grafana/ims.json"))
+    queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    named = {name for query in queries for name in METRIC_NAME.findall(query)}
+    assert named <= prometheus_names()
+    shown = {metric.name for metric in METRICS for name in named if f"airflow_{metric.name.replace('.', '_')}" in name}
+    assert shown == {metric.name for metric in METRICS}
+    for query in queries:
+        (metric,) = {one for one in METRICS for name in METRIC_NAME.findall(query) if name in names_of(one)}
+        labels = {label.strip() for group in re.findall(r"by \(([^)]*)\)", query) for label in group.split(",")}
+        assert labels <= set(metric.tags), query
+
+
+def names_of(metric: Metric) -> set[str]:
+    """Return the names of a metric in Prometheus."""
+    name = f"airflow_{metric.name.replace('.', '_')}"
+    return {name, *({f"{name}_sum", f"{name}_count"} if metric.kind is MetricKind.TIMER else ())}
+
+
+def test_alerts_name_metrics_that_exist() -> None:
+    """The rules and the text of docs/metrics.md name only metrics that exist, and labels that they have."""
+    text = page("docs/metrics.md")
+    assert set(METRIC_NAME.findall(text)) <= prometheus_names()
+    (rules,) = [yaml.safe_load(block) for language, block in FENCE.findall(text) if "alert:" in block]
+    expressions = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    assert len(expressions) >= 5
+    for name, label in re.findall(r"(airflow_ims_\w+)\{(\w+)=", " ".join(expressions)):
+        (metric,) = [one for one in METRICS if name in names_of(one)]
+        assert label in {*metric.tags, "quantile"}
+
+
+def test_mapping_of_the_exporter_makes_labels_of_the_second_name() -> None:
+    """The mapping in docs/metrics.md turns the second name of each gauge into the first one with labels."""
+    (values,) = [
+        yaml.safe_load(block) for _, block in FENCE.findall(page("docs/metrics.md")) if "extraMappings" in block
+    ]
+    (gauge,) = [metric for metric in METRICS if metric.kind is MetricKind.GAUGE]
+    labelled, dropped = values["statsd"]["extraMappings"]
+    parts = f"airflow.{gauge.name}." + ".".join(gauge.tags)
+    found = re.fullmatch(re.escape(labelled["match"]).replace(r"\*", "([^.]*)"), parts)
+    assert found is not None
+    assert labelled["name"] in names_of(gauge)
+    assert {name: found[int(value[1:])] for name, value in labelled["labels"].items()} == {
+        tag: tag for tag in gauge.tags
+    }
+    assert (dropped["match"], dropped["action"]) == (f"airflow.{gauge.name}", "drop")
 
 
 # ---- quoted log lines and messages
@@ -402,7 +489,9 @@ def test_page_of_examples_has_the_code_of_the_files() -> None:
 def test_readme_leads_to_each_example() -> None:
     """The README links the section of each example, in the order of the page."""
     anchors_of_examples = [example_page.anchor(title) for title in example_page.TITLES.values()]
-    assert re.findall(r"\]\(docs/examples\.md#([\w-]+)\)", page("README.md")) == anchors_of_examples
+    assert (
+        re.findall(r"^\| \[.*\]\(docs/examples\.md#([\w-]+)\)", page("README.md"), re.MULTILINE) == anchors_of_examples
+    )
 
 
 def test_page_of_job_types_has_each_family() -> None:
@@ -497,17 +586,21 @@ def test_connection_problems_are_those_of_the_code() -> None:
         assert shown == [[*pair] for pair in dict.fromkeys((case.problem, case.advice) for case in cases)]
 
 
+SENSORS: list[Any] = [ImsJobSensor, ImsCopyrightExtractJobSensor, ImsTraceExtractJobSensor]
+
+
 @pytest.mark.parametrize(
-    ("heading", "kinds"),
+    ("name", "heading", "kinds"),
     [
-        ("## The operator", [ImsSubmitCopyrightExtractJobOperator]),
-        ("## The sensors", [ImsJobSensor, ImsCopyrightExtractJobSensor, ImsTraceExtractJobSensor]),
+        ("docs/operators.md", "## Shared arguments", [ImsJobBaseOperator]),
+        ("docs/sensors.md", "## Arguments", SENSORS),
     ],
 )
-def test_each_argument_is_explained(heading: str, kinds: list[type]) -> None:
-    """The tables of docs/operators.md name the arguments of operator and sensors, and no others."""
-    arguments = {name for kind in kinds for name in inspect.signature(kind).parameters} - {"kwargs"}
-    rows = table(section("docs/operators.md", heading), "argument")[1:]
+def test_each_argument_is_explained(name: str, heading: str, kinds: list[Any]) -> None:
+    """The tables of the shared arguments and of the sensors name all arguments, and no others."""
+    own = inspect.unwrap(kinds[0].__init__) if kinds == [ImsJobBaseOperator] else None
+    arguments = {name for kind in kinds for name in inspect.signature(own or kind).parameters} - {"self", "kwargs"}
+    rows = table(section(name, heading), "argument")[1:]
     assert {name for row in rows for name in CODE.findall(row[0])} == arguments
 
 
@@ -515,14 +608,13 @@ OPERATORS: list[Any] = [
     *(ImsSubmitJobOperator, ImsCallOperator, ImsRegisterMediaInfoOperator),
     *dict.fromkeys(case.kind for case in TYPED_CASES),
 ]
-JOB_OPERATORS = "docs/job-operators.md"
 
 
 def own_section(kind: Any) -> str:
-    """Return the section of an operator."""
-    if kind is ImsSubmitCopyrightExtractJobOperator:
-        return section("docs/operators.md", "## The operator")
-    return section(JOB_OPERATORS, f"## {kind.__name__}")
+    """Return the section of an operator or a sensor."""
+    heading = f"## {kind.__name__}"
+    (path,) = [path for path in PAGES if f"\n{heading}\n" in path.read_text()]
+    return section(f"docs/{path.name}", heading)
 
 
 @pytest.mark.parametrize("kind", OPERATORS, ids=lambda kind: kind.__name__)
@@ -534,9 +626,6 @@ def test_each_operator_is_explained(kind: Any) -> None:
     text = own_section(kind)
     rows = table(text, "argument")[1:]
     names = [name for row in rows for name in CODE.findall(row[0])]
-    if kind is ImsSubmitCopyrightExtractJobOperator:
-        assert own <= set(names)
-        return
     assert sorted(names) == sorted(own)
     for cells in rows:
         for name in CODE.findall(cells[0]):
@@ -553,7 +642,7 @@ def test_each_operator_is_explained(kind: Any) -> None:
 
 def test_list_of_operators_is_complete() -> None:
     """The first table of the page has all operators with the keys of their results, and the README names all."""
-    rows = {re.sub(r"\[(\w+)\].*", r"\1", row[0]): row[2] for row in table(page(JOB_OPERATORS), "operator")[1:]}
+    rows = {re.sub(r"\[(\w+)\].*", r"\1", row[0]): row[2] for row in table(page("docs/operators.md"), "operator")[1:]}
     assert rows.keys() == {kind.__name__ for kind in OPERATORS}
     for kind in OPERATORS:
         assert f"`{kind.__name__}`" in page("README.md")
@@ -561,30 +650,34 @@ def test_list_of_operators_is_complete() -> None:
             assert rows[kind.__name__] == f"`{job_type.result_name}`"
 
 
-@pytest.mark.filterwarnings("ignore:Task .* was never mapped")
-@pytest.mark.parametrize("kind", OPERATORS, ids=lambda kind: kind.__name__)
-def test_example_of_each_operator_is_accepted(kind: Any) -> None:
-    """The example of each operator is one of a DAG file, and creates the operator; the README has that of the first."""
-    name = "README.md" if kind is ImsSubmitCopyrightExtractJobOperator else JOB_OPERATORS
-    text = page(name) if name == "README.md" else own_section(kind)
-    example = next(code for language, code in FENCE.findall(text) if language == "python")
-    if AIRFLOW < (3, 0) and "airflow.sdk" in example:
-        pytest.skip("it imports airflow.sdk")
-    with DAG("example", schedule=None) as dag:
-        created: dict[str, Any] = {}
-        exec(compile(example, name, "exec"), created)
-    dags = [dag, *(value for value in created.values() if isinstance(value, DAG))]
-    tasks = [task for one in dags for task in one.tasks]
-    assert any(getattr(task, "operator_class", type(task)) is kind for task in tasks) or name == "README.md"
+WITHOUT_EXAMPLE = {"ImsSubmitTranscodeJobOperator"}
+"""Operators that no example DAG has: the vendor has discontinued these jobs."""
+
+
+@pytest.mark.parametrize("kind", [*OPERATORS, *SENSORS], ids=lambda kind: kind.__name__)
+def test_how_to_of_each_operator_quotes_an_example(kind: Any) -> None:
+    """The section of an operator or a sensor begins with code that an example DAG has, and that creates it."""
+    if kind.__name__ in WITHOUT_EXAMPLE:
+        assert not quoted_code.QUOTE.search(own_section(kind))
+        return
+    quote = quoted_code.QUOTE.search(own_section(kind))
+    assert quote
+    assert f"{kind.__name__}(" in quote[4] or f"{kind.__name__}.partial(" in quote[4]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_quoted_code_is_up_to_date(path: Path) -> None:
+    """The code of a page is what ``python -m dev.quoted_code`` takes from the example DAGs now."""
+    assert quoted_code.page(path.read_text()) == path.read_text()
 
 
 def test_map_of_the_packages_is_complete() -> None:
     """The map in CONTRIBUTING.md names each module in the order in which modules may import each other."""
     rows = table(section("CONTRIBUTING.md", "## The packages"), "package")[1:]
     modules = {row[0].strip("`/"): CODE.findall(re.sub(r"\([^)]*\)", "", row[2])) for row in rows}
-    assert modules.pop("") == ["get_provider_info", "exceptions"]
+    assert modules.pop("") == ["get_provider_info", "exceptions", "metrics"]
     assert modules.pop("emulator") == ["emulator/families/"]
-    assert modules.keys() | {"emulator"} == LAYERS.keys() - {"__init__", "get_provider_info", "exceptions"}
+    assert modules.keys() | {"emulator"} == LAYERS.keys() - {"__init__", "get_provider_info", "exceptions", "metrics"}
     for package, names in modules.items():
         there = {path.stem for path in (PACKAGE / package).glob("*.py")} - {"__init__"}
         assert set(names) == there, package

@@ -1,4 +1,4 @@
-"""The code in the README does what the README says."""
+"""The code in the README and on the page of the hook does what they say."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from dev.sandbox import AirflowSandbox
 
 README = (ROOT / "README.md").read_text()
-DAG, HOOK = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+(DAG,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+(HOOK,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "hook.md").read_text(), flags=re.DOTALL)
 
 
 @pytest.mark.skipif(Version(version("apache-airflow")).major < 3, reason="it imports airflow.sdk")
@@ -35,7 +36,7 @@ def test_dag_of_the_readme_runs(airflow: AirflowSandbox, ims_emulator: EmulatorP
     assert str(dict(zip(jobs, ["(c) 1", "(c) 2"], strict=True))) in run.output
 
 
-def test_hook_of_the_readme_works(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
-    """The second example prints the watermark."""
+def test_hook_of_its_page_works(airflow: AirflowSandbox, ims_emulator: EmulatorProcess) -> None:
+    """The example of the hook prints the watermark."""
     ims_emulator.put_media("oss://rights-evidence/suspects/clip-1.mp4", watermark="(c) Studio", processing_time=0)
     assert "succeeded (c) Studio" in airflow.python("-c", HOOK).stdout
