@@ -5,7 +5,6 @@ The texts of this package need no masker: :mod:`~airflow_provider_ims.api.redact
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from typing import TYPE_CHECKING
@@ -32,8 +31,11 @@ async def mask(key: AccessKey) -> None:
 
     :param key: the keys
     """
-    # The supervisor's reply is waited for: that would block the event loop.
-    await asyncio.to_thread(_mask, key)
+    # The supervisor's reply is waited for: that would block the event loop. In a thread of asgiref, because the
+    # triggerer of Airflow 3.1 tells its supervisor by async_to_sync (as in ClientPool.settings).
+    from asgiref.sync import sync_to_async  # noqa: PLC0415 - only for temporary keys
+
+    await sync_to_async(_mask, thread_sensitive=False)(key)
 
 
 def _mask(key: AccessKey) -> None:

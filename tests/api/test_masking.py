@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import redact
+from asgiref.sync import async_to_sync
 from packaging.version import Version
 
 from airflow_provider_ims.api import masking
@@ -195,3 +196,21 @@ def test_log_of_a_task_shows_no_fetched_keys(ims_emulator: EmulatorProcess) -> N
         log = path.read_text()
     assert "Logged: <***> <***> STS." in log, log + done.stderr
     assert "Printed: ***" in log
+
+
+async def test_supervisor_is_told_over_the_loop_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow may tell the supervisor over streams of the event loop, as the triggerer of 3.1 does."""
+    runner = pytest.importorskip("airflow.sdk.execution_time.task_runner")
+    loops = []
+
+    async def tell() -> None:
+        loops.append(asyncio.get_running_loop())
+
+    class Comms:
+        def send(self, message: Any) -> None:
+            async_to_sync(tell)()
+
+    monkeypatch.setattr(runner, "SUPERVISOR_COMMS", Comms(), raising=False)
+    await mask(new_key())
+    assert loops or Version(version("apache-airflow")) < Version("3.1")
+    assert set(loops) <= {asyncio.get_running_loop()}
