@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 # Seconds. A kept connection outlasts the pauses between the polls of the first minutes, so that no poll pays for TLS;
 # the service may close it earlier.
 _KEEPALIVE = 60.0
+_IDLE_CONNECTIONS_TIME_OUT = aiohttp.__version__ in {"3.14.0", "3.14.1"}
+"""Whether the read timeout goes on while nobody uses a kept connection, and the next request over it fails at once
+(https://github.com/aio-libs/aiohttp/issues/12953)."""
 _DNS_CACHE_TTL = 60
 # Bytes of a response that are read, unpacked. More is none of IMS, and must not use up the memory of a triggerer.
 _MAX_BODY = 8 * 1024 * 1024
@@ -121,8 +124,10 @@ class ImsClient:
     async def _call(self, request: ApiRequest, key: AccessKey) -> dict[str, Any]:
         async with self._turn(request):
             if self._session is None:
+                half = self._settings.read_timeout / 2
+                keepalive = min(_KEEPALIVE, half) if _IDLE_CONNECTIONS_TIME_OUT else _KEEPALIVE
                 self._session = self._new_session(
-                    aiohttp.TCPConnector(limit=IN_FLIGHT, keepalive_timeout=_KEEPALIVE, ttl_dns_cache=_DNS_CACHE_TTL)
+                    aiohttp.TCPConnector(limit=IN_FLIGHT, keepalive_timeout=keepalive, ttl_dns_cache=_DNS_CACHE_TTL)
                 )
             try:
                 return await self._send(self._session, request, key)

@@ -191,6 +191,17 @@ async def test_queries_share_a_connection_and_each_submission_opens_one(
     assert len({used[0], used[1], used[4]}) == 3
 
 
+async def test_query_succeeds_after_a_pause_longer_than_the_read_timeout(
+    ims_emulator: EmulatorProcess, settings: ImsSettings
+) -> None:
+    """The read timeout does not go on while nobody uses a kept connection: some versions of aiohttp let it."""
+    async with ImsClient(dataclasses.replace(settings, read_timeout=0.3)) as client:
+        for pause in (0.5, 0.5, 0):
+            assert (await client.call(request(LIST, {})))["StatusCode"] == 200
+            await asyncio.sleep(pause)
+    assert len(ims_emulator.requests()) == 3
+
+
 @pytest.mark.parametrize("nth", [1, 2])
 async def test_query_is_sent_again_if_its_connection_broke(
     nth: int, ims_emulator: EmulatorProcess, settings: ImsSettings
