@@ -299,7 +299,9 @@ def _earlier_starts(context: Context) -> tuple[datetime | None, int]:
     ti: Any = context["ti"]
     if hasattr(ti, "get_first_reschedule_date"):
         count: Any = dict(context).get("task_reschedule_count")
-        return ti.get_first_reschedule_date(context), int(count or 0)
+        first: Any = ti.get_first_reschedule_date(context)
+        # In `dag.test()` of Airflow 3.0 it is a string.
+        return (datetime.fromisoformat(first) if isinstance(first, str) else first), int(count or 0)
     return _earlier_starts_in_airflow_2(ti)
 
 
