@@ -105,9 +105,10 @@ def example_ims_nightly_suspects() -> None:
     @task(trigger_rule="all_done")
     def report(findings: Any) -> list[dict[str, str | None]]:
         """Report the copies, also if some suspects could not be checked."""
-        # Of a mapped group, Airflow 3 passes None if there is no result, and a single result without a list.
+        # Of a mapped group, Airflow 3 passes None if there is no result, and a single result without a list. Airflow
+        # 3.0 passes an object for each result that is missing.
         found = [findings] if isinstance(findings, dict) else findings or []
-        copies = [finding for finding in found if finding["film"]]
+        copies = [finding for finding in found if isinstance(finding, dict) and finding["film"]]
         for copy in copies:
             print(f"{copy['media']} is a copy of {copy['film']!r} ({copy['watermark']})")  # noqa: T201 - the task's log
         return copies
