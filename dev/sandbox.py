@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -167,7 +168,8 @@ class DagRunReport:
         self.run_id: str = report["run_id"]
         self.tasks: dict[str, str] = report["tasks"]
         self.xcoms: list[dict[str, Any]] = report["xcoms"]
-        self.output = stdout + stderr
+        # Airflow 3.0 marks words with escape sequences, and breaks the messages of tracebacks after a space.
+        self.output = re.sub(r"\x1b\[[\d;]*m", "", stdout + stderr).replace(" \n", " ")
 
     def xcom(self, task_id: str, key: str = "return_value") -> list[Any]:
         """Return the XCom values of a task's instances, sorted by map index."""

@@ -785,7 +785,7 @@ CASES_BY_TOPIC = {
     ],
     # Airflow finds no connection if it cannot read one.
     "Environment variables": [
-        Case('{"conn_type": "ims",}', f"{ENVIRONMENT} is not valid JSON (line 1, column 21).", "Correct it.", (ims(),)),
+        Case('{"conn_type": "ims"', f"{ENVIRONMENT} is not valid JSON (line 1, column 20).", "Correct it.", (ims(),)),
         Case(
             ims(password="\ud800secret"),
             f"{ENVIRONMENT} has characters that UTF-8 cannot write (half of a surrogate pair).",

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import Connection
+from airflow.models.connection import Connection
 
 from airflow_provider_ims.api.rate_limit import IN_FLIGHT
 from airflow_provider_ims.connection.access_key import AccessKey

@@ -11,7 +11,7 @@ TEXT = "(c) Example Studio"
 
 # Seconds. Short, so that a scenario is quick; tests/jobs/test_polling.py tests the policy itself.
 INTERVAL = 0.15
-LONG = 30.0
+LONG = 60.0
 SHORT = 1.0
 GRACE = 3.0
 

@@ -151,7 +151,7 @@ def test_bills_are_those_of_the_table(
 
     ran = airflow.python("-c", RUNS, str(path), ims_emulator.endpoint, VIDEO, json.dumps(EVENTS), env=env)
 
-    runs = json.loads(ran.stdout.splitlines()[-1])
+    runs = json.loads([line for line in ran.stdout.splitlines() if line.startswith("{")][-1])  # logs may follow it
     bills = {name: f"{run['jobs']} job{'s' if run['jobs'] > 1 else ''}" for name, run in runs.items()}
     column = 1 + list(DAGS).index(approach)
     assert bills == {row[0]: row[column] for row in ROWS}, ran.stdout

@@ -10,6 +10,7 @@ import os
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ from airflow_provider_ims.sensors.copyright import ImsCopyrightExtractJobSensor
 from tests.real_airflow.scenarios import GRACE, INTERVAL, LONG, QUERY, SCENARIOS, Scenario, scenarios_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow.providers.common.compat.sdk import Context
 
 WAY = os.environ["IMS_WAY"]
@@ -51,7 +54,8 @@ def control(method: str, path: str, payload: object = None) -> Any:
 
 def record(context: Context) -> None:
     """Record the outcome of a task, and the requests and jobs that the emulator has of it."""
-    error: Any = dict(context).get("exception")
+    # Airflow 3.0 has the exception in the context of its workers, not in that of `dag.test()`.
+    error: Any = dict(context).get("exception") or RAISED.get(context["ti"].task_id)
     requests = control("GET", "requests")["requests"]
     line = {
         "scenario": context["ti"].task_id,
@@ -85,6 +89,21 @@ def set_up(name: str) -> str:
     return JOBS[name]
 
 
+RAISED: dict[str, Exception] = {}
+"""What the last start of a task has raised."""
+
+
+@contextmanager
+def started(name: str) -> Iterator[str]:
+    """Set up the scenario of a task that starts, give its JobId, and keep what the task raises."""
+    RAISED.pop(name, None)
+    try:
+        yield set_up(name)
+    except Exception as error:
+        RAISED[name] = error
+        raise
+
+
 def damaged(event: Any, damage: str | None) -> Any:
     """Return an event after the damage of the scenario."""
     match damage:
@@ -101,12 +120,13 @@ class Operator(ImsSubmitCopyrightExtractJobOperator):
 
     def execute(self, context: Context) -> Any:
         """Set up the scenario, and run."""
-        set_up(self.task_id)
-        return super().execute(context)
+        with started(self.task_id):
+            return super().execute(context)
 
     def execute_complete(self, context: Context, event: object = None) -> Any:
         """Resume with the damaged event."""
-        return super().execute_complete(context, damaged(event, SCENARIOS[self.task_id].breaks_event))
+        with started(self.task_id):
+            return super().execute_complete(context, damaged(event, SCENARIOS[self.task_id].breaks_event))
 
 
 class Sensor(ImsCopyrightExtractJobSensor):
@@ -114,13 +134,13 @@ class Sensor(ImsCopyrightExtractJobSensor):
 
     def execute(self, context: Context) -> Any:
         """Set up the scenario, and run."""
-        self.job_id = set_up(self.task_id)
-        return super().execute(context)
+        with started(self.task_id) as self.job_id:
+            return super().execute(context)
 
     def execute_complete(self, context: Context, event: object = None) -> Any:
         """Resume with the damaged event."""
-        self.job_id = set_up(self.task_id)
-        return super().execute_complete(context, damaged(event, SCENARIOS[self.task_id].breaks_event))
+        with started(self.task_id) as self.job_id:
+            return super().execute_complete(context, damaged(event, SCENARIOS[self.task_id].breaks_event))
 
 
 def wait(name: str, scenario: Scenario) -> Any:
