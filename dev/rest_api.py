@@ -40,6 +40,10 @@ _CALL_TIMEOUT = 30.0
 _COMMAND_TIMEOUT = 180.0
 _POLL_INTERVAL = 0.25
 
+_GIVEN_PORTS: set[int] = set()
+"""What :func:`free_port` has returned: the server of a port may not have started yet."""
+
+
 _COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 _LOGIN_FILE = "simple_auth_manager_passwords.json.generated"
 _TAIL_LINES = 40
@@ -343,19 +347,23 @@ def tail(paths: Iterable[Path], lines: int = _TAIL_LINES) -> str:
 
 
 def free_port(preferred: int = 0) -> int:
-    """Return a free port of the loopback interface.
+    """Return a free port of the loopback interface. Unless it is the preferred one, this process gets it only once.
 
     :param preferred: returned if it is free
-    :raises AirflowError: if there is no free port
     """
-    for port in (preferred, 0):
+    with socket.socket() as probe, suppress(OSError):
+        # As servers do: a port with connections in TIME_WAIT counts as free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if preferred:
+            probe.bind((HOST, preferred))
+            return preferred
+    while True:
         with socket.socket() as probe:
-            # As servers do: a port with connections in TIME_WAIT counts as free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):
-                probe.bind((HOST, port))
-                return int(probe.getsockname()[1])
-    raise AirflowError("There is no free port.")
+            probe.bind((HOST, 0))
+            port = int(probe.getsockname()[1])
+        if port not in _GIVEN_PORTS:
+            _GIVEN_PORTS.add(port)
+            return port
 
 
 def _run_path(dag_id: str, run_id: str) -> str:
