@@ -253,10 +253,10 @@ def test_import_of_all_public_modules_is_fast(tmp_path: Path) -> None:
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     env["PYTHONPYCACHEPREFIX"] = str(tmp_path)
     command = [sys.executable, "-c", code]
-    shares = [
-        float(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=env).stdout)
-        for _ in range(3)  # the first one compiles
-    ]
+    shares: list[float] = []
+    while len(shares) < 6 and min(shares, default=1.0) >= LARGEST_SHARE:  # the first one compiles
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=env)
+        shares.append(float(done.stdout))
     assert min(shares) < LARGEST_SHARE, shares
 
 

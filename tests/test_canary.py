@@ -516,6 +516,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield one
 
 
+@pytest.mark.timeout(400)  # a task for each kind, one after the other
 def test_runs_of_all_kinds_write_no_secret(world: World, airflow: AirflowSandbox) -> None:
     """Logs, XComs, rendered fields, serialized DAG, database and stderr have no secret of any kind of credentials."""
     paths = itertools.cycle(TASK_PATHS)

@@ -175,7 +175,9 @@ def test_instances_and_runs_do_not_mix_their_jobs(suite: Suite) -> None:
     assert len(bill) == len(lines) == len(MAPPED_MEDIA)
     for run in runs:
         instances = airflow.task_instances(MAPPED, run["dag_run_id"])
-        assert sorted((ti["map_index"], ti["try_number"]) for ti in instances) == [(n, 2) for n in range(INSTANCES)]
+        assert sorted(ti["map_index"] for ti in instances) == list(range(INSTANCES))
+        # Airflow may start more than one after the crash: SQLite is locked when all tasks start at once.
+        assert min(ti["try_number"] for ti in instances) > 1
         for number in range(INSTANCES):
             media = media_of(f"{run['run_type']}-{number}")
             for key, value in (("return_value", bill[media]), ("job_id", bill[media]), ("watermark", f"(c) {media}")):
