@@ -81,8 +81,8 @@ cluster: $(VENV_CLUSTER)/.ready ## start PostgreSQL, Redis, two Celery workers, 
 cluster-test: $(VENV_CLUSTER)/.ready ## kill and restart the processes of such a cluster, and print the bills; LONG=1 runs all scenarios
 	@IMS_CLUSTER=$(if $(LONG),long,short) $(VENV_CLUSTER)/bin/python -m pytest tests/cluster $(ARGS)
 
-# All tests of a file run in one process, because they may share an Airflow.
-PARALLEL = --numprocesses auto --dist loadfile
+# All tests of a file run in one process, because they may share an Airflow. tests/conftest.py has their order.
+PARALLEL = --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.ready ## run the tests
 	@echo "Running the tests ..."

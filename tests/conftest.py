@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import tempfile
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,21 @@ asyncio.set_event_loop(None)
 pytest_plugins = ["airflow_provider_ims.emulator.pytest_plugin"]
 
 
+@cache
+def _runs(path: Path) -> int:
+    """Return what the tests of a file run: 0 whole Airflows, 1 DAGs, 2 neither."""
+    text = path.read_text()
+    # Both functions of tests/runs.py that take the lock.
+    if "whole_airflow(" in text or "exclusive(" in text:
+        return 0
+    return 1 if "AirflowSandbox" in text else 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what takes longest first: at the end, no process of xdist is to wait for another one."""
+    items.sort(key=lambda item: _runs(item.path))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give the tests of a file to one process of xdist, and those that run a whole Airflow all to the same one.
@@ -42,14 +58,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
     root = Path(__file__).parent.parent
-    texts = {str(path.relative_to(root)): path.read_text() for path in root.glob("tests/*/test_*.py")}
-    # Both functions of tests/runs.py that take the lock.
-    whole = {name for name, text in texts.items() if "whole_airflow(" in text or "exclusive(" in text}
 
     class Scheduling(LoadFileScheduling):  # type: ignore[misc] # xdist has no types
         def _split_scope(self, nodeid: str) -> str:
             file: str = super()._split_scope(nodeid)
-            return "whole Airflow" if file in whole else file
+            return file if _runs(root / file) else "whole Airflow"
 
     return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
