@@ -240,8 +240,8 @@ def test_import_of_all_public_modules_loads_only_this_package() -> None:
     assert {name for name in modules if name.split(".")[0] != "airflow_provider_ims"} == set()
 
 
-LARGEST_SHARE = 0.03
-"""Of the CPU time that the import of Airflow takes: some 30 ms."""
+LARGEST_SHARE = 0.05
+"""Of the CPU time that the import of Airflow takes. It is 0.02 to 0.04; aiohttp alone would add 0.06 or more."""
 
 
 def test_import_of_all_public_modules_is_fast(tmp_path: Path) -> None:
