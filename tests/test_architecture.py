@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 import subprocess
 import sys
@@ -240,24 +239,22 @@ def test_import_of_all_public_modules_loads_only_this_package() -> None:
     assert {name for name in modules if name.split(".")[0] != "airflow_provider_ims"} == set()
 
 
-LARGEST_SHARE = 0.03
-"""Of the CPU time that the import of Airflow takes: some 30 ms."""
+MOST_CALLS = 33_000
+"""Of functions in Python and C, by the import of all public modules: 27,000 to 31,800 on Airflow 2.11 to 3.3."""
 
 
-def test_import_of_all_public_modules_is_fast(tmp_path: Path) -> None:
-    """The CPU time for all public modules is a small share of that for Airflow, both from compiled files."""
+def test_import_of_all_public_modules_calls_few_functions() -> None:
+    """An import does little besides loading: calls are counted, because times depend on the machine.
+
+    Few calls can also take long. What the import costs in milliseconds is measured by ``benchmarks/import_cost.py``.
+    """
     code = (
-        f"import time\n{AIRFLOW}\nairflow = time.process_time()\nimport {', '.join(public_modules())}\n"
-        "print((time.process_time() - airflow) / airflow)"
+        f"import sys\n{AIRFLOW}\nevents = []\nsys.setprofile(lambda frame, event, argument: events.append(event))\n"
+        f"import {', '.join(public_modules())}\nsys.setprofile(None)\n"
+        "print(sum(event.endswith('call') for event in events))"
     )
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    env["PYTHONPYCACHEPREFIX"] = str(tmp_path)
-    command = [sys.executable, "-c", code]
-    shares = [
-        float(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=env).stdout)
-        for _ in range(3)  # the first one compiles
-    ]
-    assert min(shares) < LARGEST_SHARE, shares
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert 0 < int(done.stdout.splitlines()[-1]) < MOST_CALLS
 
 
 def test_provider_info_loads_only_the_fields() -> None:
