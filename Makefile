@@ -119,7 +119,9 @@ PYTHONS_3.3.2 = 3.11 3.12 3.13
 
 AIRFLOW = $(firstword $(AIRFLOWS))
 DATE = $(DATE_$(AIRFLOW))
-AIRFLOW_PYTHON = $(BIN)/python
+# The Python of .venv, or the newest one of that Airflow's list if it is not on it.
+OWN_PYTHON = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2> /dev/null)
+AIRFLOW_PYTHON = $(or $(if $(filter $(OWN_PYTHON),$(PYTHONS_$(AIRFLOW))),,$(lastword $(PYTHONS_$(AIRFLOW)))),$(BIN)/python)
 VENV_AIRFLOW = .venv-airflow/$(AIRFLOW)
 
 # Creates VENV_AIRFLOW with Airflow and the dependencies of that day, and with $(1). Then installs $(2), as of today.

@@ -75,6 +75,25 @@ def test_environment_whose_interpreter_is_gone_is_created_again(tmp_path: Path) 
     assert f"-m venv --clear {venv}" in make("--dry-run", "demo", f"VENV={venv}").stdout
 
 
+@pytest.mark.parametrize(
+    ("own", "airflow", "expected"),
+    [
+        ("3.11", "2.11.2", None),
+        ("3.13", "2.11.2", "3.12"),
+        ("3.13", "3.3.2", None),
+        ("3.99", "3.3.2", "3.13"),
+        ("3.99", "3.1.7", None),  # not in the Makefile
+    ],
+)
+def test_airflow_gets_a_python_that_it_supports(own: str, airflow: str, expected: str | None, tmp_path: Path) -> None:
+    """An Airflow that does not support the Python of the environment gets its newest one."""
+    venv = tmp_path / "venv"
+    python = interpreter(venv / "bin" / "python", f"echo {own}")
+    (venv / ".ready").touch()
+    commands = make("--dry-run", "test-airflow", f"VENV={venv}", f"AIRFLOW={airflow}", "DATE=2026-03-20").stdout
+    assert f"uv venv --quiet --clear --python {expected or python} .venv-airflow/{airflow}\n" in commands
+
+
 def test_missing_package_index_gives_one_line(tmp_path: Path) -> None:
     """Without a package index, the message is one line that says how to name another one, and no traceback."""
     venv = tmp_path / "venv"
