@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,14 +95,31 @@ def test_each_kind_submits_and_waits_in_each_way(airflow: AirflowSandbox, identi
 def test_token_that_expires_in_the_middle_of_a_wait_is_refreshed(
     way: str, airflow: AirflowSandbox, identities: Identities
 ) -> None:
-    """Keys of three seconds and a job of eight: the wait goes on, also while the first two refreshes fail."""
+    """Keys of three seconds: the wait goes on while the first two refreshes fail, and until two have succeeded."""
     emulator = identities.emulator
-    emulator.put_media(MEDIA, watermark=TEXT, processing_time=8)
+    emulator.put_media(MEDIA, watermark=TEXT, processing_time=3600)
     emulator.configure(token_lifetime=3)
     # The first keys submit the job.
     emulator.fault("AssumeRole", "service_unavailable", nth=2, times=2)
-    run(airflow, identities, {"ram_role": identities.connection_of_role()}, [way])
-    codes = [one["code"] for one in emulator.requests() if one["action"] == "AssumeRole"]
+
+    def refreshes() -> list[str]:
+        return [one["code"] for one in emulator.requests() if one["action"] == "AssumeRole"]
+
+    over = Event()
+
+    def end_job_when_refreshed() -> None:
+        while refreshes().count("OK") < 3 and not over.wait(0.2):
+            pass
+        emulator.advance(3600)
+
+    with ThreadPoolExecutor(1) as pool:
+        end = pool.submit(end_job_when_refreshed)
+        try:
+            run(airflow, identities, {"ram_role": identities.connection_of_role()}, [way])
+        finally:
+            over.set()
+        end.result()
+    codes = refreshes()
     assert codes[:3] == ["OK", "ServiceUnavailable", "ServiceUnavailable"]
     assert codes[3:].count("OK") == len(codes[3:]) >= 2
     assert len(emulator.bill()["lines"]) == 1
